@@ -2,4 +2,6 @@
 //!
 //! The map of the house is `docs/architecture.md`.
 
+pub mod api;
 pub mod certificate;
+pub mod clock;
