@@ -1,0 +1,7 @@
+//! Field ownership: who set which field, and what server-side apply makes of it.
+
+mod fields;
+mod managers;
+mod typed;
+
+pub(crate) use managers::{Writer, applied, updated};

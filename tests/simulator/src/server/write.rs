@@ -1,0 +1,418 @@
+//! create, update and patch.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    admission, apply, builtin, events,
+    object::{self, is_deleting, text},
+    patch,
+    read::present,
+    registry::Resource,
+    request::Call,
+    status::{ApiError, FieldError},
+    store::{Name, Store},
+};
+
+/// What is written to, and how.
+pub(crate) struct Target<'a> {
+    pub(crate) resource: &'a Resource,
+    /// Namespace (empty for cluster-scoped resources).
+    pub(crate) namespace: String,
+    /// Empty for a POST.
+    pub(crate) name: String,
+    /// The `status` subresource.
+    pub(crate) status: bool,
+}
+
+/// An answer: status code and body.
+pub(crate) type Answer = Result<(u16, Value), ApiError>;
+
+impl Target<'_> {
+    pub(crate) fn key(&self) -> Name {
+        (self.namespace.clone(), self.name.clone())
+    }
+
+    fn writer(&self, call: &Call, apply: bool) -> apply::Writer {
+        let manager = if call.info.manager.is_empty() { "unknown" } else { &call.info.manager };
+        apply::Writer {
+            manager: manager.to_owned(),
+            apply,
+            api_version: self.resource.api_version(),
+            subresource: if self.status { "status".into() } else { String::new() },
+        }
+    }
+
+    pub(crate) fn find(&self, store: &Store) -> Result<Arc<Value>, ApiError> {
+        let found = store.get(&self.resource.storage(), &self.key());
+        found.ok_or_else(|| ApiError::not_found(self.resource, &self.name))
+    }
+
+    fn answer(&self, code: u16, object: &Value, call: &Call) -> Answer {
+        Ok((code, present(self.resource, object, call.metadata_only())))
+    }
+}
+
+pub(crate) fn is_dry_run(call: &Call) -> bool {
+    call.query("dryRun") == Some("All")
+}
+
+/// Reads what a client sent as an object of the resource.
+fn decode(resource: &Resource, sent: Value, strict: bool) -> Result<Value, ApiError> {
+    let (kind, version) = (sent["kind"].as_str().unwrap_or_default(), sent["apiVersion"].as_str().unwrap_or_default());
+    let wanted = resource.api_version();
+    if (!kind.is_empty() && kind != resource.kind) || (!version.is_empty() && version != wanted) {
+        let message = format!(
+            "{} in version {:?} cannot be handled as a {}: found kind {kind:?} in apiVersion {version:?}",
+            resource.kind, resource.version, resource.kind
+        );
+        return Err(ApiError::bad_request(message));
+    }
+    let mut object = sent.clone();
+    let mut unknown = Vec::new();
+    if resource.traits.custom {
+        unknown = resource.schema.prune(&mut object);
+        tidy_metadata(&mut object);
+    } else {
+        object = builtin::decode(resource, object)?;
+        builtin::unknown_fields(&sent, &object, "", &mut unknown);
+    }
+    if strict && !unknown.is_empty() {
+        let list: Vec<_> = unknown.iter().map(|path| format!("unknown field {path:?}")).collect();
+        let (kind, version) = (&resource.kind, &resource.version);
+        let list = list.join(", ");
+        let message =
+            format!("{kind} in version {version:?} cannot be handled as a {kind}: strict decoding error: {list}");
+        return Err(ApiError::bad_request(message));
+    }
+    object["kind"] = resource.kind.clone().into();
+    object["apiVersion"] = wanted.into();
+    Ok(events::store(resource, object))
+}
+
+/// Empty maps and lists of metadata vanish, as they do in the Go types.
+fn tidy_metadata(object: &mut Value) {
+    let empty = |value: &Value| {
+        value.is_null() || value.as_object().is_some_and(Map::is_empty) || value.as_array().is_some_and(Vec::is_empty)
+    };
+    // An empty managedFields is a request to forget them.
+    object::metadata(object).retain(|name, value| !empty(value) || name == "managedFields");
+}
+
+fn strict(call: &Call) -> bool {
+    call.query("fieldValidation") == Some("Strict")
+}
+
+/// POST.
+pub(crate) fn create(store: &mut Store, target: &Target<'_>, call: &Call) -> Answer {
+    let mut object = decode(target.resource, call.json()?, strict(call))?;
+    check_namespace(store, target, &object)?;
+    if !text(&object, "resourceVersion").is_empty() {
+        return Err(ApiError::new(500, "InternalError", "resourceVersion should not be set on objects to be created"));
+    }
+    let writer = target.writer(call, false);
+    prepare(store, target, &mut object);
+    apply::updated(target.resource, None, &mut object, &writer, &store.now());
+    let object = insert(store, target, object, is_dry_run(call))?;
+    target.answer(201, &object, call)
+}
+
+/// The namespace must be the path's, exist, and not be on its way out.
+fn check_namespace(store: &Store, target: &Target<'_>, object: &Value) -> Result<(), ApiError> {
+    if !target.resource.namespaced {
+        return Ok(());
+    }
+    let named = text(object, "namespace");
+    if !named.is_empty() && named != target.namespace {
+        let message = "the namespace of the provided object does not match the namespace sent on the request";
+        return Err(ApiError::bad_request(message));
+    }
+    let Some(namespaces) = store.registry.find("", "v1", "namespaces") else { return Ok(()) };
+    let Some(namespace) = store.get(&namespaces.storage(), &(String::new(), target.namespace.clone())) else {
+        return Err(ApiError::not_found(&namespaces, &target.namespace));
+    };
+    if is_deleting(&namespace) {
+        let why =
+            format!("unable to create new content in namespace {} because it is being terminated", target.namespace);
+        let mut error = ApiError::forbidden(target.resource, text(object, "name"), &why);
+        if let Some(details) = &mut error.details {
+            let message = format!("namespace {} is being terminated", target.namespace);
+            details["causes"] =
+                json!([{"reason": "NamespaceTerminating", "message": message, "field": "metadata.namespace"}]);
+        }
+        return Err(error);
+    }
+    Ok(())
+}
+
+/// Defaults and metadata of a new object.
+fn prepare(store: &mut Store, target: &Target<'_>, object: &mut Value) {
+    let resource = target.resource;
+    if resource.traits.status
+        && let Some(map) = object.as_object_mut()
+    {
+        map.remove("status");
+    }
+    object::prepare_create(store, resource, &target.namespace, object);
+    admission::default(resource, object, true);
+    if resource.traits.custom {
+        resource.schema.default(object);
+    }
+}
+
+fn insert(store: &mut Store, target: &Target<'_>, mut object: Value, dry_run: bool) -> Result<Arc<Value>, ApiError> {
+    let resource = target.resource;
+    let name = text(&object, "name").to_owned();
+    check(resource, &object, None)?;
+    let key = (target.namespace.clone(), name.clone());
+    if store.get(&resource.storage(), &key).is_some() {
+        return Err(ApiError::already_exists(resource, &name));
+    }
+    if resource.kind == "CustomResourceDefinition" {
+        admission::established(&mut object, &store.now());
+    }
+    if dry_run {
+        return Ok(Arc::new(object));
+    }
+    register(store, resource, &object);
+    Ok(store.put(&resource.storage(), key, object))
+}
+
+fn register(store: &mut Store, resource: &Resource, object: &Value) {
+    if resource.kind == "CustomResourceDefinition" {
+        store.registry.register(object);
+    }
+}
+
+fn check(resource: &Resource, object: &Value, old: Option<&Value>) -> Result<(), ApiError> {
+    let mut errors = object::validate(resource, object);
+    if let Some(old) = old.filter(|old| is_deleting(old)) {
+        let list = |object: &Value| object["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
+        let before = list(old);
+        let new: Vec<_> = list(object).into_iter().filter(|finalizer| !before.contains(finalizer)).collect();
+        if !new.is_empty() {
+            let names: Vec<_> = new.iter().map(Value::to_string).collect();
+            let detail = format!(
+                "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+                names.join(", ")
+            );
+            errors.push(FieldError::forbidden("metadata.finalizers", &detail));
+        }
+    }
+    errors.extend(admission::validate(resource, object, old));
+    if resource.traits.custom {
+        errors.extend(resource.schema.validate(object, old));
+    }
+    if errors.is_empty() { Ok(()) } else { Err(ApiError::invalid(resource, text(object, "name"), &errors)) }
+}
+
+/// PUT.
+pub(crate) fn update(store: &mut Store, target: &Target<'_>, call: &Call) -> Answer {
+    let object = decode(target.resource, call.json()?, strict(call))?;
+    let name = text(&object, "name");
+    if name != target.name {
+        let message = if name.is_empty() {
+            "name must be provided".to_owned()
+        } else {
+            format!("the name of the object ({name}) does not match the name on the URL ({})", target.name)
+        };
+        return Err(ApiError::bad_request(message));
+    }
+    let namespace = text(&object, "namespace");
+    if !namespace.is_empty() && namespace != target.namespace {
+        let message = "the namespace of the provided object does not match the namespace sent on the request";
+        return Err(ApiError::bad_request(message));
+    }
+    let resource = target.resource;
+    if resource.traits.create_on_update && !target.status && target.find(store).is_err() {
+        return create(store, target, call);
+    }
+    let old = target.find(store)?;
+    check_uid(resource, &old, &object)?;
+    if text(&object, "resourceVersion").is_empty() && !resource.traits.unconditional_update {
+        let error = FieldError::invalid("metadata.resourceVersion", &json!(0), "must be specified for an update");
+        return Err(ApiError::invalid(resource, &target.name, &[error]));
+    }
+    let object = replace(store, target, &old, object, Tracked::By(target.writer(call, false)), call)?;
+    target.answer(200, &object, call)
+}
+
+fn check_uid(resource: &Resource, old: &Value, new: &Value) -> Result<(), ApiError> {
+    let (wanted, found) = (text(new, "uid"), text(old, "uid"));
+    if wanted.is_empty() || wanted == found {
+        return Ok(());
+    }
+    let why = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}");
+    Err(ApiError::conflict(resource, text(old, "name"), &why))
+}
+
+/// Whether the owners of fields are still to be worked out.
+enum Tracked {
+    By(apply::Writer),
+    Already,
+}
+
+/// Stores the new state of an object, unless nothing changed.
+fn replace(
+    store: &mut Store,
+    target: &Target<'_>,
+    old: &Arc<Value>,
+    mut new: Value,
+    tracked: Tracked,
+    call: &Call,
+) -> Result<Arc<Value>, ApiError> {
+    let resource = target.resource;
+    let version = text(&new, "resourceVersion");
+    if !version.is_empty() && version != text(old, "resourceVersion") {
+        return Err(ApiError::stale(resource, &target.name));
+    }
+    keep_other_half(target, old, &mut new);
+    admission::default(resource, &mut new, false);
+    if resource.traits.custom {
+        resource.schema.default(&mut new);
+    }
+    object::prepare_update(resource, old, &mut new);
+    check(resource, &new, Some(old))?;
+    if let Tracked::By(writer) = tracked {
+        apply::updated(resource, Some(old), &mut new, &writer, &store.now());
+    }
+    if resource.kind == "CustomResourceDefinition" && !target.status {
+        admission::established(&mut new, &store.now());
+    }
+    new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"].clone();
+    if new == **old {
+        return Ok(old.clone());
+    }
+    if is_dry_run(call) {
+        return Ok(Arc::new(new));
+    }
+    if is_deleting(&new) && !object::has_finalizers(&new) && new["metadata"]["deletionGracePeriodSeconds"] == 0 {
+        let removed = store.remove(&resource.storage(), target.key(), new.clone());
+        super::delete::unregister(store, resource, &new);
+        return Ok(removed.unwrap_or_else(|| Arc::new(new)));
+    }
+    register(store, resource, &new);
+    Ok(store.put(&resource.storage(), target.key(), new))
+}
+
+/// A write to the main resource leaves the status alone, and one to the status everything else.
+fn keep_other_half(target: &Target<'_>, old: &Value, new: &mut Value) {
+    if target.status {
+        let mut kept = old.clone();
+        if !target.resource.traits.custom {
+            kept["metadata"] = new["metadata"].clone();
+        } else if let Some(fields) = new["metadata"].get("managedFields") {
+            kept["metadata"]["managedFields"] = fields.clone();
+        }
+        set_or_remove(&mut kept, "status", new.get("status").cloned());
+        *new = kept;
+    } else if target.resource.traits.status {
+        set_or_remove(new, "status", old.get("status").cloned());
+    }
+}
+
+fn set_or_remove(object: &mut Value, name: &str, value: Option<Value>) {
+    let Some(map) = object.as_object_mut() else { return };
+    match value {
+        Some(value) => drop(map.insert(name.to_owned(), value)),
+        None => drop(map.remove(name)),
+    }
+}
+
+/// PATCH.
+pub(crate) fn patch(store: &mut Store, target: &Target<'_>, call: &Call) -> Answer {
+    let media = call.info.content_type.as_str();
+    if media == patch::APPLY {
+        return server_side_apply(store, target, call);
+    }
+    if call.query("force").is_some() {
+        return Err(options_invalid("force", "Forbidden: may not be specified for non-apply patch"));
+    }
+    let resource = target.resource;
+    let old = target.find(store)?;
+    let shown = present(resource, &old, false);
+    let patched = patch::patched(resource, &shown, media, &call.json()?)?;
+    let mut object = decode(resource, patched, strict(call))?;
+    check_uid(resource, &old, &object)?;
+    for name in ["name", "namespace"] {
+        if text(&object, name) != text(&old, name) {
+            let message = format!("the {name} of the object ({}) cannot be changed by a patch", text(&object, name));
+            return Err(ApiError::bad_request(message));
+        }
+    }
+    if text(&object, "resourceVersion").is_empty() {
+        object["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"].clone();
+    }
+    forget_unchanged_owners(&old, &mut object);
+    let object = replace(store, target, &old, object, Tracked::By(target.writer(call, false)), call)?;
+    target.answer(200, &object, call)
+}
+
+/// Owners that came along in the object because the patch did not name them are not sent ones.
+fn forget_unchanged_owners(old: &Value, object: &mut Value) {
+    if object["metadata"].get("managedFields") == old["metadata"].get("managedFields") {
+        object::metadata(object).remove("managedFields");
+    }
+}
+
+fn options_invalid(field: &str, complaint: &str) -> ApiError {
+    let mut error =
+        ApiError::new(422, "Invalid", format!("PatchOptions.meta.k8s.io \"\" is invalid: {field}: {complaint}"));
+    let reason = if complaint.starts_with("Required") { "FieldValueRequired" } else { "FieldValueForbidden" };
+    let cause = json!({"reason": reason, "message": complaint, "field": field});
+    error.details = Some(json!({"group": "meta.k8s.io", "kind": "PatchOptions", "causes": [cause]}));
+    error
+}
+
+fn server_side_apply(store: &mut Store, target: &Target<'_>, call: &Call) -> Answer {
+    let resource = target.resource;
+    if call.query("fieldManager").is_none() {
+        return Err(options_invalid("fieldManager", "Required value: is required for apply patch"));
+    }
+    let sent = call.json()?;
+    if sent["metadata"].get("managedFields").is_some_and(|fields| !fields.is_null()) {
+        return Err(ApiError::bad_request("metadata.managedFields must be nil"));
+    }
+    let old = target.find(store).ok();
+    if old.is_none() && target.status {
+        return Err(ApiError::not_found(resource, &target.name));
+    }
+    let mut config = decode(resource, sent, strict(call))?;
+    for (name, wanted) in [("name", &target.name), ("namespace", &target.namespace)] {
+        let found = text(&config, name);
+        if !found.is_empty() && found != wanted {
+            let message = format!(
+                "the {name} of the provided object ({found}) does not match the {name} of the request ({wanted})"
+            );
+            return Err(ApiError::bad_request(message));
+        }
+        if !wanted.is_empty() {
+            object::metadata(&mut config).insert(name.into(), wanted.clone().into());
+        }
+    }
+    let (writer, now, force) = (target.writer(call, true), store.now(), call.flag("force"));
+    let Some(old) = old else {
+        let uid = text(&config, "uid");
+        if !uid.is_empty() {
+            let why =
+                format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
+            return Err(ApiError::conflict(resource, &target.name, &why));
+        }
+        check_namespace(store, target, &config)?;
+        let empty = json!({"apiVersion": resource.api_version(), "kind": resource.kind, "metadata": {}});
+        let mut object = apply::applied(resource, &empty, &config, &writer, force, &now)?;
+        prepare(store, target, &mut object);
+        let object = insert(store, target, object, is_dry_run(call))?;
+        return target.answer(201, &object, call);
+    };
+    check_uid(resource, &old, &config)?;
+    let mut object = apply::applied(resource, &old, &config, &writer, force, &now)?;
+    // A resourceVersion in the applied configuration is a precondition; whatever is live is none.
+    object["metadata"]["resourceVersion"] = match text(&config, "resourceVersion") {
+        "" => old["metadata"]["resourceVersion"].clone(),
+        wanted => wanted.into(),
+    };
+    let object = replace(store, target, &old, object, Tracked::Already, call)?;
+    target.answer(200, &object, call)
+}
