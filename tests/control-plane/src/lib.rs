@@ -1,1 +1,34 @@
-//! cp
+//! A real etcd and kube-apiserver on loopback, for tests and for trying things out.
+//!
+//! [`ControlPlane::start`] starts one with fresh certificates in a temporary directory; [`shared`] keeps one for the
+//! whole test process. The programs come from the folder in `KUBEBUILDER_ASSETS`, or are built once from their Go
+//! modules into the user's cache folder ([`Binaries::find`]). There is no controller-manager and no kubelet: nothing
+//! collects garbage, empties a deleted namespace or runs a Pod.
+//!
+//! A machine that can do neither fails with what to install. [`WITHOUT_APISERVER`]`=1` is a person's word that the
+//! real API server is left out of this run; [`shared_or_left_out`] then says so on stderr and counts.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), certkeeper_control_plane::Error> {
+//! let Some(plane) = certkeeper_control_plane::shared_or_left_out("secrets keep their type").await? else {
+//!     return Ok(());
+//! };
+//! let client = plane.client()?; // a client of its own for each test: it belongs to the test's runtime
+//! # drop(client);
+//! # Ok(())
+//! # }
+//! ```
+
+mod authority;
+mod binaries;
+mod error;
+mod kubectl;
+mod left_out;
+mod plane;
+mod supervised;
+
+pub use binaries::Binaries;
+pub use error::Error;
+pub use kubectl::kubectl;
+pub use left_out::{WITHOUT_APISERVER, left_out, shared, shared_or_left_out};
+pub use plane::{ControlPlane, Settings};

@@ -1,0 +1,50 @@
+//! One control plane for a whole test process, and the honest way to go without.
+
+use std::{
+    env,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use tokio::sync::OnceCell;
+
+use crate::{ControlPlane, Error, binaries::say};
+
+/// Set to `1`, the environment variable leaves the tests against a real API server out of a run.
+pub const WITHOUT_APISERVER: &str = "CERTKEEPER_WITHOUT_APISERVER";
+
+static SHARED: OnceCell<Result<ControlPlane, String>> = OnceCell::const_new();
+static LEFT_OUT: AtomicUsize = AtomicUsize::new(0);
+
+/// The control plane of this process, started at the first call.
+///
+/// It holds no [`kube::Client`]: each call of [`ControlPlane::client`] makes one for the runtime that asks, so tests
+/// with runtimes of their own can share it. It ends with the process.
+///
+/// # Errors
+/// What [`ControlPlane::start`] said, and the same again at each later call: a failed start is not repeated.
+pub async fn shared() -> Result<&'static ControlPlane, Error> {
+    let started = SHARED.get_or_init(async || ControlPlane::start().await.map_err(|error| error.to_string())).await;
+    started.as_ref().map_err(|message| Error::Shared(message.clone()))
+}
+
+/// [`shared`], or `None` where [`WITHOUT_APISERVER`]`=1` leaves `test` out, which is said on stderr and counted.
+///
+/// # Errors
+/// Those of [`shared`]: a machine that cannot run a control plane fails, it does not skip.
+pub async fn shared_or_left_out(test: &str) -> Result<Option<&'static ControlPlane>, Error> {
+    if is_left_out() {
+        let so_far = LEFT_OUT.fetch_add(1, Ordering::Relaxed) + 1;
+        say(format_args!("LEFT OUT by {WITHOUT_APISERVER}=1 ({so_far} in this process so far): {test}"));
+        return Ok(None);
+    }
+    shared().await.map(Some)
+}
+
+/// How many tests of this process were left out so far.
+pub fn left_out() -> usize {
+    LEFT_OUT.load(Ordering::Relaxed)
+}
+
+fn is_left_out() -> bool {
+    env::var_os(WITHOUT_APISERVER).is_some_and(|value| value == "1")
+}
