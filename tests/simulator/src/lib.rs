@@ -2,7 +2,13 @@
 //! try things with.
 //!
 //! - [`ApiServer`]: give [`ApiServer::client`] to any code that takes a [`kube::Client`].
+//! - [`gateway::LoopbackGateway`]: a TLS server that follows a Secret; [`gateway::handshake`] tells what it serves.
+//! - [`ca::Ca`]: certificates, good and bad.
 
+pub mod ca;
+mod fingerprint;
+pub mod gateway;
 pub mod server;
 
+pub use fingerprint::fingerprint;
 pub use server::ApiServer;
