@@ -19,7 +19,8 @@ pub(crate) fn paths(source: &str) -> Vec<Named> {
     let mut found = Vec::new();
     let mut at = 0;
     while at < tokens.len() {
-        if tokens[at].text == "use" {
+        // `use<'a>` in a return type lists what it captures; it imports nothing.
+        if tokens[at].text == "use" && tokens.get(at + 1).is_some_and(|token| token.text != "<") {
             at = use_tree(&tokens, at + 1, &[], &mut found);
         } else if is_word(&tokens[at].text) {
             let (named, next) = plain_path(&tokens, at);
@@ -88,7 +89,12 @@ fn use_tree(tokens: &[Token], mut at: usize, before: &[String], found: &mut Vec<
                 at += 1;
                 while tokens.get(at).is_some_and(|token| token.text != "}") {
                     at = use_tree(tokens, at, &path, found);
-                    at += usize::from(tokens.get(at).is_some_and(|token| token.text == ","));
+                    match tokens.get(at).map(|token| token.text.as_str()) {
+                        Some(",") => at += 1,
+                        Some("}") => {}
+                        // No Rust: whatever it is, go on after it.
+                        _ => return at + 1,
+                    }
                 }
                 return at + 1;
             }
@@ -235,6 +241,15 @@ mod tests {
             }
         "####;
         assert_eq!(named(source), ["crate::api::Kind", "tokio::sync::Mutex", "crate::lifecycle::decide", "Utc::now"]);
+    }
+
+    #[test]
+    fn what_only_begins_like_an_import_ends() {
+        assert_eq!(named("fn f() -> impl Future + use<> {} a::b"), ["a::b"]);
+        assert_eq!(named("fn f<'a>() -> impl Sized + use<'a, Self> {} use c::d;"), ["c::d"]);
+        assert!(named("use a::{b; c").contains(&"a::b".to_owned()));
+        assert!(named("use {").is_empty());
+        assert!(named("use").is_empty());
     }
 
     #[test]
