@@ -3,9 +3,38 @@
 //! [`read`] parses what somebody supplied, once, into [`Facts`]; [`judge`] holds the facts against a
 //! [`Context`] (a time, hosts, a gateway's cipher suites, roots) and answers with a [`Verdict`];
 //! [`next_change`] says when that answer may change by the mere passing of time.
+//!
+//! The rules are a table ([`checks`]): one named check, one function, in `checks/`. `docs/checks.md` is made from it.
 
+mod algorithm;
+mod chain;
+mod checks;
+mod constraints;
+mod context;
+mod der;
+mod facts;
+mod hosts;
+mod judge;
+mod key;
+mod names;
 mod pair;
+mod path;
+mod pem;
+mod roots;
+mod staple;
+mod supplied;
 mod verdict;
 
+pub use checks::{checks, documentation};
+pub use context::{Context, Purpose};
+pub use facts::CertificateFacts;
+pub use judge::{judge, next_change};
 pub use pair::{Fingerprint, Pair};
+pub use roots::Roots;
+pub use supplied::{Facts, Supplied, read};
 pub use verdict::{Check, Class, Finding, Severity, Verdict};
+
+/// Labels under which certificates travel (RFC 7468, 5.1 and its older name).
+fn is_certificate(label: &str) -> bool {
+    matches!(label, "CERTIFICATE" | "X509 CERTIFICATE")
+}

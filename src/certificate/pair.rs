@@ -54,6 +54,13 @@ impl Pair {
         &self.fingerprint
     }
 
+    /// The same leaf and chain, and so the same key: a pair exists only where the key matches its leaf.
+    /// Bytes that were supplied differently (line ends, key encoding) are the same pair.
+    #[must_use]
+    pub fn same_as(&self, other: &Self) -> bool {
+        self.certificate == other.certificate
+    }
+
     /// The chain in PEM: leaf first, one newline at the end, nothing between the blocks.
     #[must_use]
     pub fn certificate_pem(&self) -> &str {
