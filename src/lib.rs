@@ -4,4 +4,10 @@
 
 pub mod api;
 pub mod certificate;
+pub mod cli;
 pub mod clock;
+pub mod cluster;
+pub mod controller;
+pub mod gateway;
+pub mod lifecycle;
+pub mod telemetry;

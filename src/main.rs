@@ -1,1 +1,5 @@
-fn main() {}
+//! Parses the arguments and runs; nothing else.
+
+fn main() -> std::process::ExitCode {
+    certkeeper::cli::main()
+}

@@ -1,0 +1,85 @@
+//! The command line: one file a subcommand.
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::cluster::client::Access;
+
+mod crds;
+mod run;
+mod status;
+
+/// Keeps the TLS certificate of a Kubernetes ingress gateway valid, distributed, served and proven.
+#[derive(Debug, Parser)]
+#[command(name = "certkeeper", version, about, max_term_width = 110)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Keep the certificates of the GatewayCertificates in the served namespaces.
+    Run(run::Run),
+    /// Show what is known of each GatewayCertificate.
+    Status(status::Status),
+    /// Print the CustomResourceDefinitions, for kubectl apply -f -.
+    Crds(crds::Crds),
+}
+
+/// Which cluster to talk to.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ClusterArgs {
+    /// Kubeconfig file [default: KUBECONFIG, ~/.kube/config, or the pod's service account]
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<std::path::PathBuf>,
+    /// Context of the kubeconfig [default: its current one]
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+}
+
+impl From<ClusterArgs> for Access {
+    fn from(args: ClusterArgs) -> Self {
+        Self { kubeconfig: args.kubeconfig, context: args.context }
+    }
+}
+
+/// Exit code for "could not look": bad arguments, no cluster, an unreadable file.
+pub const COULD_NOT_LOOK: u8 = 2;
+
+/// Parses the arguments and does what they say.
+///
+/// 0: good, 1: refused or unwell, 2: could not look.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // A second provider in the same process would be an error of the build, not of the user.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let result = match cli.command {
+        Command::Run(run) => run.main(),
+        Command::Status(status) => status.main(),
+        Command::Crds(crds) => crds.main(),
+    };
+    result.unwrap_or_else(|message| {
+        complain(&message);
+        ExitCode::from(COULD_NOT_LOOK)
+    })
+}
+
+/// A single-threaded runtime: the controller waits far more than it works.
+fn runtime() -> Result<tokio::runtime::Runtime, String> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| format!("no async runtime: {e}"))
+}
+
+/// Writes to standard output. A reader that went away (`| head`) is no error.
+fn say(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{}", text.trim_end_matches('\n'));
+}
+
+/// Writes to standard error.
+fn complain(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "certkeeper: {text}");
+}

@@ -1,0 +1,77 @@
+//! `certkeeper run`
+
+use std::{process::ExitCode, sync::Arc};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::ClusterArgs;
+use crate::{
+    clock::SystemClock,
+    cluster::client::connect,
+    controller::{Runtime, run},
+    lifecycle::Settings,
+    telemetry::{self, LogFormat},
+};
+
+/// Arguments of `certkeeper run`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Run {
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    /// Namespace whose GatewayCertificates are served; repeatable [default: the pod's, or the context's]
+    #[arg(long = "namespace", short = 'n', value_name = "NAMESPACE")]
+    namespaces: Vec<String>,
+    /// Secret that may be written, with the keep-sake beside it; repeatable, */NAME for any namespace
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = grant, default_value = Settings::DEFAULT_ALLOW)]
+    allow: Vec<String>,
+    /// How log lines look
+    #[arg(long, value_enum, default_value_t)]
+    log_format: LogFormat,
+    /// What is logged, as RUST_LOG has it, e.g. info or certkeeper=debug
+    #[arg(long, env = "RUST_LOG", value_name = "FILTER", default_value = "info")]
+    log: String,
+}
+
+fn grant(text: &str) -> Result<String, String> {
+    let name = |part: &str| {
+        !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.')
+    };
+    match text.split_once('/') {
+        Some((namespace, secret)) if (namespace == "*" || name(namespace)) && name(secret) => Ok(text.to_owned()),
+        _ => Err(format!("\"{text}\" is no grant: give NAMESPACE/NAME, or */NAME for any namespace")),
+    }
+}
+
+impl Run {
+    pub(super) fn main(self) -> Result<ExitCode, String> {
+        telemetry::start(self.log_format, &self.log)?;
+        super::runtime()?.block_on(self.serve())
+    }
+
+    async fn serve(self) -> Result<ExitCode, String> {
+        let client = connect(&self.cluster.into()).await.map_err(|e| e.to_string())?;
+        let mut namespaces = self.namespaces;
+        if namespaces.is_empty() {
+            namespaces.push(client.default_namespace().to_owned());
+        }
+        namespaces.sort();
+        namespaces.dedup();
+        // In a pod the host name is the pod's name.
+        let instance = std::env::var("HOSTNAME").unwrap_or_else(|_| "certkeeper".to_owned());
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), ?namespaces, allow = ?self.allow, "certkeeper starts");
+        let settings = Settings { allow: self.allow, namespaces, ..Settings::default() };
+        let stop = CancellationToken::new();
+        let mut terminate = signal(SignalKind::terminate()).map_err(|e| e.to_string())?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| e.to_string())?;
+        let stopper = stop.clone();
+        tokio::spawn(async move {
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+            tracing::info!("certkeeper stops: it finishes what it is at");
+            stopper.cancel();
+        });
+        run(Runtime { client, clock: Arc::new(SystemClock), settings, instance }, stop).await;
+        tracing::info!("certkeeper stopped");
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,158 @@
+//! `certkeeper status`
+
+use std::{io::IsTerminal, process::ExitCode};
+
+use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
+
+use super::ClusterArgs;
+use crate::{
+    api::GatewayCertificate,
+    cluster::{client::connect, error::bounded},
+};
+
+/// How the answer looks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// Arguments of `certkeeper status`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Status {
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    /// Show only this one
+    name: Option<String>,
+    /// Namespace to look in [default: the context's]
+    #[arg(long, short = 'n', value_name = "NAMESPACE", conflicts_with = "all_namespaces")]
+    namespace: Option<String>,
+    /// Look in all namespaces
+    #[arg(long, short = 'A')]
+    all_namespaces: bool,
+    /// How the answer looks
+    #[arg(long, short = 'o', value_enum, default_value_t)]
+    output: Output,
+}
+
+impl Status {
+    pub(super) fn main(self) -> Result<ExitCode, String> {
+        let output = self.output;
+        let objects = super::runtime()?.block_on(self.look())?;
+        match output {
+            Output::Table => super::say(&objects.iter().map(describe).collect::<Vec<_>>().join("\n")),
+            Output::Json => super::say(&serde_json::to_string_pretty(&json(&objects)).map_err(|e| e.to_string())?),
+        }
+        let unwell =
+            objects.iter().any(|object| condition(object, "Ready").is_none_or(|ready| ready.status == "False"));
+        Ok(if unwell { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+
+    async fn look(self) -> Result<Vec<GatewayCertificate>, String> {
+        let client = connect(&self.cluster.into()).await.map_err(|e| e.to_string())?;
+        let namespace = self.namespace.unwrap_or_else(|| client.default_namespace().to_owned());
+        let api: Api<GatewayCertificate> =
+            if self.all_namespaces { Api::all(client) } else { Api::namespaced(client, &namespace) };
+        let explain = |error| match error {
+            crate::cluster::error::CallError::Stale => {
+                "the server has no GatewayCertificates: apply `certkeeper crds` first".to_owned()
+            }
+            crate::cluster::error::CallError::Failed(_, message) => message,
+        };
+        let mut objects = bounded(api.list(&kube::api::ListParams::default())).await.map_err(explain)?.items;
+        if let Some(name) = self.name {
+            objects.retain(|object| object.name_any() == name);
+            if objects.is_empty() {
+                return Err(format!(
+                    "there is no GatewayCertificate {name} in {}",
+                    place(self.all_namespaces, &namespace)
+                ));
+            }
+        }
+        if objects.is_empty() {
+            return Err(format!("there is no GatewayCertificate in {}", place(self.all_namespaces, &namespace)));
+        }
+        Ok(objects)
+    }
+}
+
+fn place(all: bool, namespace: &str) -> String {
+    if all { "any namespace".to_owned() } else { format!("namespace {namespace} (see -n and -A)") }
+}
+
+fn condition<'a>(
+    object: &'a GatewayCertificate,
+    kind: &str,
+) -> Option<&'a k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition> {
+    object.status.as_ref()?.conditions.iter().find(|condition| condition.type_ == kind)
+}
+
+/// The stable form for programs: documented in docs/status.md.
+fn json(objects: &[GatewayCertificate]) -> Value {
+    let item = |object: &GatewayCertificate| {
+        json!({
+            "namespace": object.namespace(), "name": object.name_any(), "generation": object.metadata.generation,
+            "status": object.status,
+        })
+    };
+    json!({ "items": objects.iter().map(item).collect::<Vec<_>>() })
+}
+
+fn describe(object: &GatewayCertificate) -> String {
+    let status = object.status.clone().unwrap_or_default();
+    let mut text = format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any());
+    if let Some(mode) = &status.mode {
+        text += &format!("  mode {mode}");
+    }
+    if let Some(certificate) = &status.certificate {
+        text += &format!(
+            "\n  {}\n  valid {} to {}\n  issuer {}\n  fingerprint {}",
+            certificate.dns_names.join(", "),
+            certificate.not_before,
+            certificate.not_after,
+            certificate.issuer,
+            certificate.fingerprint
+        );
+    }
+    if status.conditions.is_empty() {
+        return text + "\n  nothing known yet: is `certkeeper run` serving this namespace?\n";
+    }
+    let mut table = table();
+    table.set_header(["Condition", "Status", "Reason", "Message"]);
+    for condition in &status.conditions {
+        let (cell, color) = (Cell::new(&condition.status), color(&condition.status));
+        table.add_row([
+            Cell::new(&condition.type_),
+            if std::io::stdout().is_terminal() { cell.fg(color).add_attribute(Attribute::Bold) } else { cell },
+            Cell::new(&condition.reason),
+            Cell::new(&condition.message),
+        ]);
+    }
+    text += &format!("\n{table}\n");
+    for entry in status.history.iter().take(5) {
+        text += &format!("  {}  {}  {}\n", entry.time, entry.reason, entry.message);
+    }
+    text
+}
+
+fn table() -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    if !std::io::stdout().is_terminal() {
+        table.set_width(120);
+    }
+    table
+}
+
+fn color(status: &str) -> Color {
+    match status {
+        "True" => Color::Green,
+        "False" => Color::Red,
+        _ => Color::Yellow,
+    }
+}

@@ -1,0 +1,107 @@
+//! What a failed call means, in words that hold no key material.
+
+use std::time::Duration;
+
+use crate::lifecycle::FailureKind;
+
+/// Why a call failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallError {
+    /// The object is not in the state that the call named: read it again and decide anew.
+    Stale,
+    /// It did not succeed.
+    Failed(FailureKind, String),
+}
+
+/// How long a single call may take.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Waits for a call at most [`CALL_TIMEOUT`] and classifies its failure.
+///
+/// # Errors
+/// As [`classify`]; a call that takes too long is [`FailureKind::Transient`].
+pub async fn bounded<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, CallError> {
+    match tokio::time::timeout(CALL_TIMEOUT, call).await {
+        Ok(result) => result.map_err(|error| classify(&error)),
+        Err(_) => Err(CallError::Failed(
+            FailureKind::Transient,
+            format!("the API server did not answer within {} s", CALL_TIMEOUT.as_secs()),
+        )),
+    }
+}
+
+/// What an error of the client means.
+#[must_use]
+pub fn classify(error: &kube::Error) -> CallError {
+    match error {
+        kube::Error::Api(status) => match status.code {
+            409 => CallError::Stale,
+            404 if status.details.as_ref().is_some_and(|details| details.kind != "namespaces") => CallError::Stale,
+            401 | 403 => CallError::Failed(FailureKind::Denied, sanitize(&status.message)),
+            400 | 404 | 405 | 413 | 415 | 422 => CallError::Failed(FailureKind::Rejected, sanitize(&status.message)),
+            _ => CallError::Failed(FailureKind::Transient, sanitize(&status.message)),
+        },
+        other => CallError::Failed(FailureKind::Transient, describe(other)),
+    }
+}
+
+/// The error in words. A decoding error quotes what it could not decode, which may be a key: it is not repeated.
+#[must_use]
+pub fn describe(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => sanitize(&status.message),
+        kube::Error::SerdeError(error) => format!(
+            "the API server's answer could not be decoded ({:?} error at line {}, column {})",
+            error.classify(),
+            error.line(),
+            error.column()
+        ),
+        kube::Error::Service(error) => {
+            format!("the API server cannot be reached: {}", sanitize(&chain(error.as_ref())))
+        }
+        other => sanitize(&chain(other)),
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(next) = source {
+        let more = next.to_string();
+        if !words.contains(&more) {
+            words = format!("{words}: {more}");
+        }
+        source = next.source();
+    }
+    words
+}
+
+/// Cuts a message of the API server (or of an admission webhook) that quotes PEM, and bounds its length.
+#[must_use]
+pub fn sanitize(message: &str) -> String {
+    let safe = message.find("-----BEGIN").map_or(message, |at| &message[..at]);
+    // Base64 of "-----BEGIN", as Secrets have it in JSON.
+    let safe = safe.find("LS0tLS1CRUdJTi").map_or(safe, |at| &safe[..at]);
+    let cut = if safe.len() < message.len() { "[material cut]" } else { "" };
+    format!("{}{cut}", safe.chars().take(500).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_quotes_a_key_is_cut_before_it() {
+        let pem = sanitize("denied: data was -----BEGIN PRIVATE KEY-----\nMIIE");
+        assert_eq!(pem, "denied: data was [material cut]");
+        let base64 = sanitize("denied: LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0t");
+        assert_eq!(base64, "denied: [material cut]");
+    }
+
+    #[test]
+    fn a_decoding_error_does_not_repeat_what_it_could_not_decode() {
+        let error = serde_json::from_str::<u8>("\"LEAKED\"").unwrap_err();
+        assert!(error.to_string().contains("LEAKED"), "serde quotes the value, which is why we must not");
+        assert!(!describe(&kube::Error::SerdeError(error)).contains("LEAKED"));
+    }
+}

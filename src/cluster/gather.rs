@@ -1,0 +1,273 @@
+//! What is there, as an `Observed`.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry};
+use kube::ResourceExt;
+
+use super::{
+    MANAGER,
+    secrets::{Secrets, Seen, Sight},
+    status,
+};
+use crate::{
+    api::{self, GatewayCertificate, GatewayCertificateSpec, ManagementPolicy, Mode},
+    certificate::{Facts, Roots, Supplied, read},
+    lifecycle::{
+        Leftover, Object, ObjectName, Observed, Policy, Rival, Settings, Slot, Source, Stored, Undo, Version, Wants,
+    },
+};
+
+/// kubectl's annotation that repeats everything that was applied, the private key included.
+pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// The layouts in which people supply a pair, the first that is whole is used.
+const SOURCE_LAYOUTS: [(&str, &str); 3] = [("tls.crt", "tls.key"), ("cert", "key"), ("tlsCrt", "tlsKey")];
+/// Kyma's names, see FACTS "Kyma": the Secret that `kyma-gateway` names, in the namespace of the gateway's pods.
+const DEFAULT_GATEWAY_SECRET: (&str, &str) = ("istio-system", "kyma-gateway-certs");
+
+/// Namespace and name of an object.
+#[must_use]
+pub fn name_of(object: &impl kube::Resource) -> ObjectName {
+    ObjectName::new(object.namespace().unwrap_or_default(), object.name_any())
+}
+
+/// Looks at everything that a GatewayCertificate names. Starts the watches it needs and ends those it needs no more.
+#[must_use]
+pub fn gather(object: &GatewayCertificate, rivals: Vec<Rival>, secrets: &Secrets, settings: &Settings) -> Observed {
+    let name = name_of(object);
+    let wants = wants(&name.namespace, &object.spec);
+    let gateway = wants.gateway_secret.clone();
+    let mut needed = Vec::new();
+    let mut look = |secret: &ObjectName| {
+        needed.push(secret.clone());
+        secrets.look(secret, &name)
+    };
+    let permitted = settings.permits(&gateway);
+    let (gateway, keepsake) = if permitted {
+        (slot(&look(&gateway)), slot(&look(&gateway.keepsake())))
+    } else {
+        (Slot::NotRead, Slot::NotRead)
+    };
+    let source = match &wants.source {
+        Some(secret) if permitted => source(&look(secret)),
+        Some(_) => Source::Absent,
+        None => Source::NotNamed,
+    };
+    secrets.keep_only(&name, &needed);
+    Observed { object: facts_of(object, name, wants), source, gateway, keepsake, rivals, failure: None }
+}
+
+/// The facts of a GatewayCertificate that names the same gateway Secret as another.
+#[must_use]
+pub fn rival(object: &GatewayCertificate) -> Rival {
+    let spec = &object.spec;
+    let active = !spec.suspend
+        && spec.management_policy != ManagementPolicy::Observe
+        && object.metadata.deletion_timestamp.is_none();
+    Rival { name: name_of(object), created: created(object), active }
+}
+
+/// The gateway Secret that a spec means.
+#[must_use]
+pub fn gateway_secret(spec: &GatewayCertificateSpec) -> ObjectName {
+    let named = spec.gateway.as_ref().and_then(|gateway| gateway.secret_ref.as_ref());
+    let (namespace, name) = DEFAULT_GATEWAY_SECRET;
+    ObjectName::new(
+        named.and_then(|secret| secret.namespace.as_deref()).unwrap_or(namespace),
+        named.and_then(|secret| secret.name.as_deref()).unwrap_or(name),
+    )
+}
+
+fn facts_of(object: &GatewayCertificate, name: ObjectName, wants: Wants) -> Object {
+    let forget = object.annotations().get(api::FORGET).map(String::as_str).unwrap_or_default();
+    let hexadecimal = |text: &str| -> String { text.chars().filter(char::is_ascii_hexdigit).collect() };
+    Object {
+        name,
+        version: version_of(object),
+        generation: object.metadata.generation.unwrap_or_default(),
+        created: created(object),
+        deleting: object.metadata.deletion_timestamp.is_some(),
+        finalizer: object.finalizers().iter().any(|finalizer| finalizer == api::FINALIZER),
+        wants,
+        forget: forget.split(',').map(|text| hexadecimal(text).to_lowercase()).filter(|f| !f.is_empty()).collect(),
+        previous: object.status.as_ref().map(status::read).unwrap_or_default(),
+    }
+}
+
+fn created(object: &GatewayCertificate) -> DateTime<Utc> {
+    object.creation_timestamp().map_or(DateTime::UNIX_EPOCH, |time| from_api(&time))
+}
+
+/// k8s-openapi's time as the domain's.
+pub(super) fn from_api(time: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Time) -> DateTime<Utc> {
+    DateTime::from_timestamp(time.0.as_second(), 0).unwrap_or(DateTime::UNIX_EPOCH)
+}
+
+fn version_of(object: &impl kube::Resource) -> Version {
+    Version { uid: object.uid().unwrap_or_default(), resource_version: object.resource_version().unwrap_or_default() }
+}
+
+fn wants(namespace: &str, spec: &GatewayCertificateSpec) -> Wants {
+    let byo = spec.byo.as_ref();
+    let source = byo.and_then(|byo| byo.secret_ref.as_ref()).map(|secret| ObjectName::new(namespace, &secret.name));
+    let roots = byo.and_then(|byo| byo.trust.as_ref()).map(|trust| Roots::from_pem(trust.roots.as_bytes()));
+    let checks = spec.checks.clone().unwrap_or_default();
+    Wants {
+        policy: match spec.management_policy {
+            ManagementPolicy::IfUnowned => Policy::IfUnowned,
+            ManagementPolicy::Manage => Policy::Manage,
+            ManagementPolicy::Observe => Policy::Observe,
+        },
+        suspend: spec.suspend,
+        domain: spec.domain.clone(),
+        roots,
+        warn: checks.warn,
+        ignore: checks.ignore,
+        gateway_secret: gateway_secret(spec),
+        unsupported: unsupported(spec, source.is_some()),
+        source,
+    }
+}
+
+/// Fields that are set and whose work is not done yet. Never ignored: the object is not accepted with them.
+fn unsupported(spec: &GatewayCertificateSpec, byo: bool) -> Vec<String> {
+    let gateway = spec.gateway.clone().unwrap_or_default();
+    let fields = [
+        ("spec.mode Gardener", spec.mode == Mode::Gardener),
+        ("spec.mode Auto without spec.byo.secretRef (that is Gardener)", spec.mode == Mode::Auto && !byo),
+        ("spec.gardener", spec.gardener.is_some()),
+        ("spec.clientCA", spec.client_ca.is_some()),
+        ("spec.targets", !spec.targets.is_empty()),
+        ("spec.deletionPolicy DeleteTargets", spec.deletion_policy == api::DeletionPolicy::DeleteTargets),
+        ("spec.gateway.name", gateway.name.is_some()),
+        ("spec.gateway.namespace", gateway.namespace.is_some()),
+        ("spec.gateway.server", gateway.server.is_some()),
+        ("spec.gateway.management", gateway.management.is_some_and(|m| m != api::GatewayManagement::Observe)),
+        ("spec.gateway.policy", gateway.policy.is_some()),
+        ("spec.gateway.reload", gateway.reload.is_some()),
+        ("spec.gateway.probe", gateway.probe.is_some()),
+    ];
+    fields.into_iter().filter(|(_, set)| *set).map(|(field, _)| field.to_owned()).collect()
+}
+
+fn value<'a>(secret: &'a Secret, key: &str) -> Option<&'a [u8]> {
+    secret.data.as_ref().and_then(|data| data.get(key)).map(|ByteString(bytes)| bytes.as_slice())
+}
+
+fn source(sight: &Sight) -> Source {
+    let seen = match sight {
+        Sight::Pending => return Source::Pending,
+        Sight::Denied(rule) => return Source::Denied(rule.clone()),
+        Sight::Absent => return Source::Absent,
+        Sight::Present(seen) => seen,
+    };
+    let secret = seen.secret();
+    let (keys, facts) = seen.source_facts.get_or_init(|| read_source(secret)).clone();
+    Source::Present {
+        resource_version: secret.resource_version().unwrap_or_default(),
+        keys,
+        facts,
+        staple: value(secret, "tls.ocsp-staple").map(<[u8]>::to_vec),
+    }
+}
+
+/// Reads what people supplied, in the first layout with both halves, else in the first with one.
+pub(crate) fn read_source(secret: &Secret) -> (String, Facts) {
+    let filled = |key| value(secret, key).is_some_and(|bytes| !bytes.is_empty());
+    let whole = SOURCE_LAYOUTS.iter().find(|(certificate, key)| filled(certificate) && filled(key));
+    let half = || SOURCE_LAYOUTS.iter().find(|(certificate, key)| filled(certificate) || filled(key));
+    let (certificate, key) = whole.or_else(half).unwrap_or(&SOURCE_LAYOUTS[0]);
+    let supplied = Supplied {
+        certificate: value(secret, certificate),
+        key: value(secret, key),
+        staple: value(secret, "tls.ocsp-staple"),
+    };
+    (format!("keys {certificate} and {key}"), read(&supplied))
+}
+
+fn slot(sight: &Sight) -> Slot {
+    match sight {
+        Sight::Pending => Slot::Pending,
+        Sight::Denied(rule) => Slot::Denied(rule.clone()),
+        Sight::Absent => Slot::Absent,
+        Sight::Present(seen) => Slot::Present(Box::new(stored(seen))),
+    }
+}
+
+/// What Istio would read: `cert` and `key` before `tls.crt` and `tls.key`, where both are filled
+/// (IS pilot/pkg/credentials/kube/secrets.go).
+pub(crate) fn read_as_istio(secret: &Secret) -> (bool, Facts) {
+    let filled = |key| value(secret, key).filter(|bytes| !bytes.is_empty());
+    let staple = value(secret, "tls.ocsp-staple");
+    match (filled("cert"), filled("key")) {
+        (certificate @ Some(_), key @ Some(_)) => (false, read(&Supplied { certificate, key, staple: None })),
+        _ => (true, read(&Supplied { certificate: value(secret, "tls.crt"), key: value(secret, "tls.key"), staple })),
+    }
+}
+
+fn stored(seen: &Seen) -> Stored {
+    let secret = seen.secret();
+    let generic = |key: &str| value(secret, key).is_some();
+    let canonical = !["cert", "key"].iter().all(|key| value(secret, key).is_some_and(|bytes| !bytes.is_empty()));
+    let annotation = |key: &str| secret.annotations().get(key).cloned();
+    let leftovers = [
+        (Leftover::Generic, generic("cert") || generic("key")),
+        (Leftover::Staple, generic("tls.ocsp-staple")),
+        (Leftover::LastApplied, secret.annotations().contains_key(LAST_APPLIED)),
+    ];
+    Stored {
+        version: version_of(secret),
+        immutable: secret.immutable.unwrap_or(false),
+        deleting: secret.metadata.deletion_timestamp.is_some(),
+        facts: seen.slot_facts.get_or_init(|| read_as_istio(secret).1).clone(),
+        canonical,
+        leftovers: leftovers.into_iter().filter(|(_, there)| *there).map(|(leftover, _)| leftover).collect(),
+        staple: value(secret, "tls.ocsp-staple").map(<[u8]>::to_vec),
+        owner: annotation(api::OWNER),
+        foreign: foreign(secret),
+        mark: annotation(api::FINGERPRINT),
+        undone: annotation(api::UNDONE).map(|text| parse_undone(&text)).unwrap_or_default(),
+        last_writer: last_writer(secret.managed_fields()),
+    }
+}
+
+/// Marks of another owner (law 9), in words.
+fn foreign(secret: &Secret) -> Option<String> {
+    let ours = api::GROUP;
+    if let Some(owner) = secret.owner_references().iter().find(|owner| !owner.api_version.starts_with(ours)) {
+        return Some(format!("{} {} (ownerReference)", owner.kind, owner.name));
+    }
+    let annotations: &BTreeMap<String, String> = secret.annotations();
+    let labels = secret.labels();
+    if let Some(name) = annotations.get("cert-manager.io/certificate-name") {
+        return Some(format!("cert-manager's Certificate {name}"));
+    }
+    if labels.get("cert.gardener.cloud/certificate").is_some_and(|value| value == "true") {
+        return Some("Gardener's certificate management (label cert.gardener.cloud/certificate)".to_owned());
+    }
+    None
+}
+
+/// The last field manager but us that wrote a value of the Secret.
+fn last_writer(managers: &[ManagedFieldsEntry]) -> Option<Undo> {
+    managers
+        .iter()
+        .filter_map(|entry| {
+            let manager = entry.manager.as_deref()?;
+            let fields = &entry.fields_v1.as_ref()?.0;
+            let writes_data = fields.get("f:data").is_some();
+            let at = entry.time.as_ref().map(from_api)?;
+            (writes_data && !manager.starts_with(MANAGER)).then(|| Undo { manager: manager.to_owned(), at })
+        })
+        .max_by(|a, b| (a.at, &a.manager).cmp(&(b.at, &b.manager)))
+}
+
+fn parse_undone(text: &str) -> Vec<Undo> {
+    let parse = |part: &str| {
+        let (manager, at) = part.rsplit_once('@')?;
+        let at = DateTime::parse_from_rfc3339(at).ok()?.with_timezone(&Utc);
+        Some(Undo { manager: manager.to_owned(), at })
+    };
+    text.split(',').take(8).filter_map(parse).collect()
+}

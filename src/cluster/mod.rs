@@ -1,0 +1,13 @@
+//! All Kubernetes I/O, and nothing but I/O: what is there becomes an `Observed` ([`gather`]), an `Action` becomes a
+//! write ([`apply`]). Only what is named and granted is read: one watch a named Secret.
+
+pub mod apply;
+pub mod client;
+pub mod error;
+pub mod events;
+pub mod gather;
+pub mod secrets;
+pub mod status;
+
+/// Our field manager for updates. A create uses this name and a suffix of its own, see [`apply`].
+pub const MANAGER: &str = "certkeeper";

@@ -1,0 +1,137 @@
+//! The status as the API has it, and as the decision has it.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::{self, Time},
+    jiff::Timestamp,
+};
+
+use crate::{
+    api::{CertificateStatus, FindingStatus, GatewayCertificateStatus, HistoryEntry},
+    lifecycle::{CertificateSummary, Condition, ConditionStatus, Entry, FindingSummary, Status},
+};
+
+fn text(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+fn time(text: &str) -> DateTime<Utc> {
+    DateTime::parse_from_rfc3339(text).map_or(DateTime::UNIX_EPOCH, |time| time.with_timezone(&Utc))
+}
+
+/// The domain's time as k8s-openapi's.
+#[must_use]
+pub fn to_api(time: DateTime<Utc>) -> Timestamp {
+    Timestamp::from_second(time.timestamp()).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// From the API.
+#[must_use]
+pub fn read(status: &GatewayCertificateStatus) -> Status {
+    Status {
+        observed_generation: status.observed_generation.unwrap_or_default(),
+        mode: status.mode.clone(),
+        domain: status.domain.clone(),
+        conditions: status.conditions.iter().map(read_condition).collect(),
+        certificate: status.certificate.as_ref().map(|certificate| CertificateSummary {
+            fingerprint: certificate.fingerprint.clone(),
+            serial: certificate.serial.clone(),
+            issuer: certificate.issuer.clone(),
+            dns_names: certificate.dns_names.clone(),
+            not_before: time(&certificate.not_before),
+            not_after: time(&certificate.not_after),
+        }),
+        findings: status.findings.iter().map(read_finding).collect(),
+        history: status.history.iter().map(read_entry).collect(),
+        history_total: status.history_total,
+    }
+}
+
+fn read_condition(condition: &v1::Condition) -> Condition {
+    Condition {
+        kind: condition.type_.clone(),
+        status: match condition.status.as_str() {
+            "True" => ConditionStatus::True,
+            "False" => ConditionStatus::False,
+            _ => ConditionStatus::Unknown,
+        },
+        reason: condition.reason.clone(),
+        message: condition.message.clone(),
+        since: super::gather::from_api(&condition.last_transition_time),
+        generation: condition.observed_generation.unwrap_or_default(),
+    }
+}
+
+fn read_finding(finding: &FindingStatus) -> FindingSummary {
+    FindingSummary {
+        check: finding.check.clone(),
+        severity: finding.severity.clone(),
+        message: finding.message.clone(),
+        location: finding.location.clone(),
+        remedy: finding.remedy.clone(),
+    }
+}
+
+fn read_entry(entry: &HistoryEntry) -> Entry {
+    Entry {
+        time: time(&entry.time),
+        reason: entry.reason.clone(),
+        message: entry.message.clone(),
+        manager: entry.manager.clone(),
+        warning: false,
+    }
+}
+
+/// To the API.
+#[must_use]
+pub fn write(status: &Status) -> GatewayCertificateStatus {
+    GatewayCertificateStatus {
+        observed_generation: Some(status.observed_generation),
+        mode: status.mode.clone(),
+        domain: status.domain.clone(),
+        conditions: status.conditions.iter().map(write_condition).collect(),
+        certificate: status.certificate.as_ref().map(|certificate| CertificateStatus {
+            fingerprint: certificate.fingerprint.clone(),
+            serial: certificate.serial.clone(),
+            issuer: certificate.issuer.clone(),
+            dns_names: certificate.dns_names.clone(),
+            not_before: text(certificate.not_before),
+            not_after: text(certificate.not_after),
+            renew_at: None,
+        }),
+        findings: status.findings.iter().map(write_finding).collect(),
+        history: status.history.iter().map(write_entry).collect(),
+        history_total: status.history_total,
+        ..GatewayCertificateStatus::default()
+    }
+}
+
+fn write_condition(condition: &Condition) -> v1::Condition {
+    v1::Condition {
+        type_: condition.kind.clone(),
+        status: condition.status.as_str().to_owned(),
+        reason: condition.reason.clone(),
+        message: condition.message.clone(),
+        last_transition_time: Time(to_api(condition.since)),
+        observed_generation: Some(condition.generation),
+    }
+}
+
+fn write_finding(finding: &FindingSummary) -> FindingStatus {
+    FindingStatus {
+        check: finding.check.clone(),
+        severity: finding.severity.clone(),
+        message: finding.message.clone(),
+        location: finding.location.clone(),
+        remedy: finding.remedy.clone(),
+    }
+}
+
+fn write_entry(entry: &Entry) -> HistoryEntry {
+    HistoryEntry {
+        time: text(entry.time),
+        reason: entry.reason.clone(),
+        message: entry.message.clone(),
+        manager: entry.manager.clone(),
+    }
+}

@@ -1,0 +1,282 @@
+//! The only loop: gather → decide → apply.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures::{StreamExt, future::join_all};
+use kube::{
+    Api, Client, ResourceExt,
+    runtime::{
+        controller::{Action as Requeue, Config, Controller},
+        reflector::{ObjectRef, Store},
+        watcher,
+    },
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    api::GatewayCertificate,
+    clock::SharedClock,
+    cluster::{
+        apply::{Hands, explain, target_of},
+        error::{CallError, bounded},
+        events::Recorder,
+        gather::{gateway_secret, gather, name_of, rival},
+        secrets::Secrets,
+    },
+    lifecycle::{Entry, Failure, FailureKind, ObjectName, Plan, Rival, Settings, decide},
+};
+
+/// Without any event, each object is looked at again after this time at the latest. That costs no API call.
+const RESYNC: Duration = Duration::from_secs(600);
+/// Decisions made anew at once after conflicts; more wait for [`FIRST_RETRY`].
+const ROUNDS: usize = 5;
+/// The first wait after a failure; doubled up to [`LAST_RETRY`].
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// The longest wait after a failure. A missing right is asked for in this rhythm, too.
+const LAST_RETRY: Duration = Duration::from_secs(60);
+/// Names of objects to be woken that may queue up before watches are slowed down.
+const WAKE_QUEUE: usize = 1024;
+/// Objects worked on at the same time.
+const CONCURRENCY: u16 = 4;
+
+/// What a controller runs with.
+#[derive(Clone)]
+#[allow(missing_debug_implementations, reason = "kube's client has none")]
+pub struct Runtime {
+    /// The client; wrapped by [`crate::cluster::client::guarded`].
+    pub client: Client,
+    /// The clock.
+    pub clock: SharedClock,
+    /// What the operator granted. `settings.namespaces` are the ones that are served.
+    pub settings: Settings,
+    /// Name of this instance in events.
+    pub instance: String,
+}
+
+struct Context {
+    runtime: Runtime,
+    secrets: Secrets,
+    recorder: Recorder,
+    stores: Vec<Store<GatewayCertificate>>,
+    /// What our own writes returned, until the watch brings it.
+    written: Mutex<BTreeMap<ObjectName, Arc<GatewayCertificate>>>,
+    failures: Mutex<BTreeMap<ObjectName, u32>>,
+}
+
+/// Runs until `stop`, then finishes what it is at.
+pub async fn run(runtime: Runtime, stop: CancellationToken) {
+    let (wake, woken) = mpsc::channel(WAKE_QUEUE);
+    let secrets = Secrets::new(runtime.client.clone(), wake);
+    let config = watcher::Config::default().timeout(200);
+    let controllers: Vec<(String, Controller<GatewayCertificate>)> = runtime
+        .settings
+        .namespaces
+        .iter()
+        .map(|namespace| {
+            let api = Api::namespaced(runtime.client.clone(), namespace);
+            (namespace.clone(), Controller::new(api, config.clone()))
+        })
+        .collect();
+    let stores = controllers.iter().map(|(_, controller)| controller.store()).collect();
+    let recorder = Recorder::new(runtime.client.clone(), runtime.instance.clone());
+    let (written, failures) = (Mutex::default(), Mutex::default());
+    let context = Arc::new(Context { runtime, secrets, recorder, stores, written, failures });
+    let mut senders = BTreeMap::new();
+    let mut running = Vec::new();
+    for (namespace, controller) in controllers {
+        let (sender, receiver) = mpsc::channel::<ObjectName>(WAKE_QUEUE);
+        senders.insert(namespace, sender);
+        running.push(start(controller, receiver, &context, &stop));
+    }
+    let distribute = tokio::spawn(distribute(woken, senders));
+    join_all(running).await;
+    distribute.abort();
+}
+
+/// Hands each woken object to the controller of its namespace.
+async fn distribute(mut woken: mpsc::Receiver<ObjectName>, senders: BTreeMap<String, mpsc::Sender<ObjectName>>) {
+    while let Some(name) = woken.recv().await {
+        if let Some(sender) = senders.get(&name.namespace) {
+            let _ = sender.send(name).await;
+        }
+    }
+}
+
+fn start(
+    controller: Controller<GatewayCertificate>,
+    receiver: mpsc::Receiver<ObjectName>,
+    context: &Arc<Context>,
+    stop: &CancellationToken,
+) -> impl Future<Output = ()> + use<> {
+    let wakes = futures::stream::unfold(receiver, |mut receiver| async move {
+        let name = receiver.recv().await?;
+        Some((ObjectRef::<GatewayCertificate>::new(&name.name).within(&name.namespace), receiver))
+    });
+    controller
+        .with_config(Config::default().concurrency(CONCURRENCY))
+        .reconcile_on(wakes)
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
+        .run(reconcile, |_, _: &std::convert::Infallible, _| Requeue::requeue(LAST_RETRY), context.clone())
+        .for_each(|result| async move {
+            if let Err(error) = result {
+                // An object that went between its event and its turn is no trouble; a failing watch says so itself.
+                tracing::debug!(error = %crate::cluster::error::sanitize(&error.to_string()), "controller");
+            }
+        })
+}
+
+async fn reconcile(
+    object: Arc<GatewayCertificate>,
+    context: Arc<Context>,
+) -> Result<Requeue, std::convert::Infallible> {
+    let name = name_of(object.as_ref());
+    context.sweep();
+    let mut object = context.freshest(object).as_ref().clone();
+    for _ in 0..ROUNDS {
+        match context.round(&mut object).await {
+            Ok(wait) => {
+                context.lock_failures().remove(&name);
+                return Ok(wait);
+            }
+            Err(CallError::Stale) => match context.reread(&name).await {
+                Ok(Some(found)) => object = found,
+                Ok(None) => return Ok(Requeue::await_change()),
+                Err(error) => return Ok(context.retry(&name, &error)),
+            },
+            Err(error) => return Ok(context.retry(&name, &error)),
+        }
+    }
+    Ok(context.retry(&name, &CallError::Stale))
+}
+
+impl Context {
+    fn lock_failures(&self) -> std::sync::MutexGuard<'_, BTreeMap<ObjectName, u32>> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_written(&self) -> std::sync::MutexGuard<'_, BTreeMap<ObjectName, Arc<GatewayCertificate>>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets whatever was remembered of objects that are gone.
+    fn sweep(&self) {
+        let alive: BTreeSet<ObjectName> =
+            self.stores.iter().flat_map(|store| store.state()).map(|object| name_of(object.as_ref())).collect();
+        self.secrets.sweep(&alive);
+        self.lock_failures().retain(|name, _| alive.contains(name));
+        self.lock_written().retain(|name, _| alive.contains(name));
+    }
+
+    /// The state that the watch brought, or the newer one that our own write returned.
+    fn freshest(&self, seen: Arc<GatewayCertificate>) -> Arc<GatewayCertificate> {
+        let number = |object: &GatewayCertificate| object.resource_version().and_then(|v| v.parse::<u64>().ok());
+        let mut written = self.lock_written();
+        let name = name_of(seen.as_ref());
+        match written.get(&name) {
+            Some(ours) if ours.uid() == seen.uid() && number(ours) > number(&seen) => ours.clone(),
+            _ => {
+                written.remove(&name);
+                seen
+            }
+        }
+    }
+
+    async fn reread(&self, name: &ObjectName) -> Result<Option<GatewayCertificate>, CallError> {
+        let api: Api<GatewayCertificate> = Api::namespaced(self.runtime.client.clone(), &name.namespace);
+        bounded(api.get_opt(&name.name)).await
+    }
+
+    fn rivals(&self, object: &GatewayCertificate) -> Vec<Rival> {
+        let (us, secret) = (name_of(object), gateway_secret(&object.spec));
+        self.stores
+            .iter()
+            .flat_map(|store| store.state())
+            .filter(|other| name_of(other.as_ref()) != us && gateway_secret(&other.spec) == secret)
+            .map(|other| rival(&other))
+            .collect()
+    }
+
+    /// One round: look, decide, act. `Err(Stale)` asks for another.
+    async fn round(&self, object: &mut GatewayCertificate) -> Result<Requeue, CallError> {
+        let settings = &self.runtime.settings;
+        let now = self.runtime.clock.now();
+        let mut observed = gather(object, self.rivals(object), &self.secrets, settings);
+        let plan = decide(&observed, now, settings);
+        let failure = self.act(&plan, object).await?;
+        if let Some((failure, error)) = failure {
+            observed.failure = Some(failure);
+            let told = decide(&observed, now, settings);
+            self.tell(&told, object).await?;
+            return Err(error);
+        }
+        self.tell(&plan, object).await?;
+        let wait = plan.wake_at.and_then(|at| (at - now).to_std().ok()).map_or(RESYNC, |wait| wait.min(RESYNC));
+        Ok(Requeue::requeue(wait.max(Duration::from_millis(1))))
+    }
+
+    /// Carries out the actions in their order, until one fails.
+    async fn act(
+        &self,
+        plan: &Plan,
+        object: &mut GatewayCertificate,
+    ) -> Result<Option<(Failure, CallError)>, CallError> {
+        let mut done: Vec<Entry> = Vec::new();
+        for action in &plan.actions {
+            let mut hands = Hands { client: &self.runtime.client, secrets: &self.secrets, object };
+            match hands.carry_out(action).await {
+                Ok(()) => {}
+                Err(CallError::Stale) => return Err(CallError::Stale),
+                Err(CallError::Failed(kind, message)) => {
+                    let (target, gateway) = target_of(action, object);
+                    let words = explain(action, object, kind, &message);
+                    let failure = Failure { target, gateway, kind, message: words, done };
+                    return Ok(Some((failure, CallError::Failed(kind, message))));
+                }
+            }
+            if let crate::lifecycle::Action::WriteGatewaySecret(write) = action {
+                tracing::info!(object = %name_of(object), secret = %write.target, fingerprint = %write.pair.fingerprint(),
+                    "{}", write.entry.as_ref().map_or("written", |entry| &entry.message));
+                done.extend(write.entry.clone());
+            }
+        }
+        Ok(None)
+    }
+
+    /// Tells the events, then publishes the status: the status is what remembers that they were told.
+    async fn tell(&self, plan: &Plan, object: &mut GatewayCertificate) -> Result<(), CallError> {
+        let Some(status) = &plan.status else { return Ok(()) };
+        let before = status.history_total - i64::try_from(plan.events.len()).unwrap_or(0);
+        for (number, entry) in (before..).zip(&plan.events) {
+            match self.recorder.tell(object, entry, number).await {
+                // Events are a courtesy: what they tell stands in the status, too.
+                Err(CallError::Failed(_, message)) => {
+                    tracing::warn!(object = %name_of(object), "the event {} was not recorded: {message}", entry.reason);
+                }
+                Ok(()) | Err(CallError::Stale) => {}
+            }
+        }
+        let mut hands = Hands { client: &self.runtime.client, secrets: &self.secrets, object };
+        hands.publish(status).await?;
+        self.lock_written().insert(name_of(object), Arc::new(object.clone()));
+        Ok(())
+    }
+
+    fn retry(&self, name: &ObjectName, error: &CallError) -> Requeue {
+        let (kind, words) = match error {
+            CallError::Stale => (FailureKind::Transient, "conflicts again and again, somebody else writes"),
+            CallError::Failed(kind, message) => (*kind, message.as_str()),
+        };
+        let mut failures = self.lock_failures();
+        let count = failures.entry(name.clone()).or_insert(0);
+        let wait = FIRST_RETRY.saturating_mul(1 << (*count).min(6)).min(LAST_RETRY);
+        *count = count.saturating_add(1);
+        let wait = if kind == FailureKind::Denied { LAST_RETRY } else { wait };
+        tracing::warn!(object = %name, retry_in = ?wait, "{words}");
+        Requeue::requeue(wait)
+    }
+}

@@ -1,0 +1,247 @@
+//! The decision itself.
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    accept::accept,
+    choice::{Candidates, Choice, is_ours, same_pair},
+    observed::{Leftover, Observed, Settings, Slot, Source, Stored, Undo},
+    plan::{Action, Entry, Plan, Write},
+    reason::Reason,
+    report::{self, Report},
+    stance::{Stance, all_undone, stance},
+};
+use crate::certificate::{Context, Pair, next_change};
+
+/// Decides what shall happen. Total: any observation has an answer.
+#[must_use]
+pub fn decide(observed: &Observed, now: DateTime<Utc>, settings: &Settings) -> Plan {
+    if observed.object.deleting {
+        return farewell(observed);
+    }
+    if let Err((reason, message)) = accept(&observed.object, settings) {
+        return report::not_accepted(observed, now, reason, message);
+    }
+    let pending = |slot: &Slot| matches!(slot, Slot::Pending);
+    if pending(&observed.gateway) || pending(&observed.keepsake) || matches!(observed.source, Source::Pending) {
+        return Plan::default();
+    }
+    let hosts = observed.object.wants.hosts();
+    let context = context(observed, now, settings, &hosts);
+    let candidates = Candidates::new(observed, &context);
+    let untouched = observed.gateway.stored().is_some_and(Stored::is_as_we_wrote);
+    let choice = candidates.choose(untouched);
+    let stance = stance(observed, settings);
+    let actions = match (&stance, &observed.failure) {
+        (Stance::Manage, None) => actions(observed, &candidates, choice, now),
+        _ => Vec::new(),
+    };
+    let report = Report { observed, now, candidates: &candidates, choice, stance: &stance, actions: &actions };
+    let (status, events) = report.publish();
+    Plan { status, events, wake_at: wake_at(observed, &context), actions }
+}
+
+fn context<'a>(observed: &'a Observed, now: DateTime<Utc>, settings: &Settings, hosts: &'a [String]) -> Context<'a> {
+    let wants = &observed.object.wants;
+    Context {
+        hosts,
+        roots: wants.roots.as_ref().and_then(|roots| roots.as_ref().ok()),
+        warn: &wants.warn,
+        ignore: &wants.ignore,
+        expires_soon: settings.expires_soon,
+        ..Context::new(now)
+    }
+}
+
+/// The earliest moment at which time alone may change the decision.
+fn wake_at(observed: &Observed, context: &Context<'_>) -> Option<DateTime<Utc>> {
+    let source = match &observed.source {
+        Source::Present { facts, .. } => Some(facts),
+        _ => None,
+    };
+    [source, observed.gateway.stored().map(|s| &s.facts), observed.keepsake.stored().map(|s| &s.facts)]
+        .into_iter()
+        .flatten()
+        .filter_map(|facts| next_change(facts, context))
+        .min()
+}
+
+fn actions(observed: &Observed, candidates: &Candidates<'_>, choice: Choice, now: DateTime<Utc>) -> Vec<Action> {
+    let Some(pair) = candidates.pair(choice) else { return Vec::new() };
+    let mut actions = Vec::new();
+    // A pair that was never ours and that we have no better one for is left alone, and not kept either.
+    let adopted = choice != Choice::Stored || observed.gateway.stored().is_some_and(|s| is_ours(observed, s));
+    if adopted && let Some(write) = gateway_write(observed, choice, pair, now) {
+        actions.push(Action::WriteGatewaySecret(write));
+    }
+    if adopted && let Some(write) = keepsake_write(observed, candidates, choice, pair) {
+        let elsewhere = observed.object.name.namespace != write.target.namespace;
+        if elsewhere && !observed.object.finalizer {
+            actions.push(Action::AddFinalizer(observed.object.version.clone()));
+        }
+        actions.push(Action::WriteKeepSake(write));
+    }
+    actions
+}
+
+fn gateway_write(observed: &Observed, choice: Choice, pair: &Pair, now: DateTime<Utc>) -> Option<Write> {
+    let target = observed.object.wants.gateway_secret.clone();
+    let wanted_staple = match (&observed.source, choice) {
+        (Source::Present { staple, .. }, Choice::Source) => staple.clone(),
+        _ => None,
+    };
+    let write = |base, remove, undone, entry| Write {
+        target: target.clone(),
+        base,
+        pair: pair.clone(),
+        staple: wanted_staple.clone(),
+        remove,
+        undone,
+        entry: Some(entry),
+    };
+    let stored = match &observed.gateway {
+        Slot::Absent => {
+            let entry = created(observed, choice, pair, now);
+            return Some(write(None, Vec::new(), Vec::new(), entry));
+        }
+        Slot::Present(stored) => stored,
+        Slot::NotRead | Slot::Pending | Slot::Denied(_) => return None,
+    };
+    if stored.immutable || stored.deleting {
+        return None;
+    }
+    let same = same_pair(&stored.facts, pair);
+    let remove = leftovers(stored, pair, wanted_staple.is_some());
+    let staple_differs = wanted_staple.is_some() && wanted_staple != stored.staple;
+    let ours = is_ours(observed, stored);
+    let marked = stored.mark.as_deref() == Some(pair.fingerprint().to_string().as_str());
+    if same && stored.canonical && ours && marked && remove.is_empty() && !staple_differs {
+        return None;
+    }
+    let drift = drift(observed, stored, ours, pair);
+    let entry = updated(observed, pair, now, same, ours, &remove, drift.as_ref());
+    let mut undone = all_undone(observed, stored);
+    undone.extend(drift.map(|undo| Undo { at: now, ..undo }));
+    let from = undone.len().saturating_sub(3);
+    Some(write(Some(stored.version.clone()), remove, undone.split_off(from), entry))
+}
+
+/// Who undid our write, if somebody did: the pair that is stored is not the one that we noted.
+fn drift(observed: &Observed, stored: &Stored, ours: bool, pair: &Pair) -> Option<Undo> {
+    let noted = stored.mark.clone().or_else(|| {
+        // Whoever replaced the Secret may have wiped our marks: then our own status remembers.
+        observed.object.previous.certificate.as_ref().map(|certificate| certificate.fingerprint.clone())
+    })?;
+    let was_desired = noted == pair.fingerprint().to_string();
+    let changed = stored.fingerprint().as_deref() != Some(noted.as_str()) || !ours || !stored.canonical;
+    (was_desired && changed).then(|| stored.last_writer.clone()).flatten()
+}
+
+/// What lies in the Secret and must go with the next write (law 3).
+fn leftovers(stored: &Stored, pair: &Pair, brings_staple: bool) -> Vec<Leftover> {
+    let same_leaf = stored.facts.leaf().is_some_and(|leaf| leaf.fingerprint == *pair.fingerprint());
+    stored
+        .leftovers
+        .iter()
+        .copied()
+        // A staple for the same leaf may be a person's own; one for another leaf breaks the handshake of clients.
+        .filter(|leftover| *leftover != Leftover::Staple || (!same_leaf && !brings_staple))
+        .collect()
+}
+
+fn keepsake_write(observed: &Observed, candidates: &Candidates<'_>, choice: Choice, pair: &Pair) -> Option<Write> {
+    if choice == Choice::KeepSake {
+        return None;
+    }
+    let target = observed.object.wants.gateway_secret.keepsake();
+    let base = match &observed.keepsake {
+        Slot::Absent => None,
+        Slot::Present(kept) => {
+            let better = candidates.keepsake.as_ref().is_some_and(|keepsake| {
+                let chosen = candidates.judged(choice);
+                keepsake.usable().is_some()
+                    && chosen.is_some_and(|chosen| !chosen.verdict.is_good() && chosen.is_worse_than(keepsake))
+            });
+            let current = same_pair(&kept.facts, pair) && kept.canonical;
+            if !is_ours(observed, kept) || kept.immutable || kept.deleting || current || better {
+                return None;
+            }
+            Some(kept.version.clone())
+        }
+        Slot::NotRead | Slot::Pending | Slot::Denied(_) => return None,
+    };
+    let (remove, undone) = (Vec::new(), Vec::new());
+    Some(Write { target, base, pair: pair.clone(), staple: None, remove, undone, entry: None })
+}
+
+fn created(observed: &Observed, choice: Choice, pair: &Pair, now: DateTime<Utc>) -> Entry {
+    let secret = &observed.object.wants.gateway_secret;
+    let before = observed.object.previous.certificate.as_ref();
+    if before.is_some() || choice == Choice::KeepSake {
+        let from = if choice == Choice::KeepSake { " from the last good pair" } else { "" };
+        let message = format!("Secret {secret} was deleted and is restored{from}: fingerprint {}", pair.fingerprint());
+        return report::entry(now, Reason::Restored, message, None, true);
+    }
+    report::entry(now, Reason::Promoted, report::promoted(secret, pair), None, false)
+}
+
+fn updated(
+    observed: &Observed,
+    pair: &Pair,
+    now: DateTime<Utc>,
+    same: bool,
+    ours: bool,
+    remove: &[Leftover],
+    drift: Option<&Undo>,
+) -> Entry {
+    let secret = &observed.object.wants.gateway_secret;
+    let gone: Vec<&str> = remove.iter().map(|leftover| leftover.describe()).collect();
+    if let Some(undo) = drift {
+        let message = format!(
+            "Secret {secret} was changed by field manager \"{}\" and is restored to fingerprint {}: \
+             supply certificates through the source, not in this Secret",
+            undo.manager,
+            pair.fingerprint()
+        );
+        return report::entry(now, Reason::Restored, message, Some(undo.manager.clone()), true);
+    }
+    if !same {
+        return report::entry(now, Reason::Promoted, report::promoted(secret, pair), None, false);
+    }
+    if !gone.is_empty() {
+        let message = format!("removed from Secret {secret}: {}", gone.join("; "));
+        return report::entry(now, Reason::CleanedUp, message, None, true);
+    }
+    let how = if ours { "marks were lost or old" } else { "the pair was there already" };
+    let message = format!("Secret {secret} is kept by this object now ({how}): fingerprint {}", pair.fingerprint());
+    report::entry(now, Reason::Adopted, message, None, false)
+}
+
+/// The object goes: its keep-sake goes with it, the gateway's Secret stays.
+fn farewell(observed: &Observed) -> Plan {
+    let object = &observed.object;
+    if !object.finalizer {
+        return Plan::default();
+    }
+    if matches!(observed.gateway, Slot::Pending) || matches!(observed.keepsake, Slot::Pending) {
+        return Plan::default();
+    }
+    let mut actions = Vec::new();
+    if let Some(stored) = observed.gateway.stored()
+        && is_ours(observed, stored)
+        && !stored.immutable
+        && !stored.deleting
+    {
+        let target = object.wants.gateway_secret.clone();
+        actions.push(Action::Release { target, base: stored.version.clone() });
+    }
+    if let Some(kept) = observed.keepsake.stored()
+        && is_ours(observed, kept)
+        && !kept.deleting
+    {
+        let target = object.wants.gateway_secret.keepsake();
+        actions.push(Action::DeleteKeepSake { target, base: kept.version.clone() });
+    }
+    actions.push(Action::RemoveFinalizer(object.version.clone()));
+    Plan { actions, ..Plan::default() }
+}

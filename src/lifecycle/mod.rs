@@ -1,0 +1,26 @@
+//! What shall happen. Pure and total: [`decide`] looks at what was observed and at the time, and answers with a
+//! [`Plan`]: the writes to make in their order, the status to publish, and when to look again.
+//!
+//! Law 1's order is in [`order`], who may write in `stance`, which pair the gateway should have in `choice`,
+//! the words of a status in `report`.
+
+mod accept;
+mod choice;
+mod decide;
+mod observed;
+pub mod order;
+mod plan;
+mod reason;
+mod report;
+mod stance;
+
+pub use decide::decide;
+pub use observed::{
+    Failure, FailureKind, Leftover, Object, ObjectName, Observed, Policy, Rival, Settings, Slot, Source, Stored, Undo,
+    Version, Wants,
+};
+pub use plan::{Action, CertificateSummary, Condition, ConditionStatus, Entry, FindingSummary, Plan, Status, Write};
+pub use reason::Reason;
+
+/// How many history entries and findings a status carries.
+pub const MAX_LISTED: usize = 20;

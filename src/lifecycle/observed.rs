@@ -1,0 +1,324 @@
+//! What was observed, in plain types: no Kubernetes here.
+
+use std::fmt;
+
+use chrono::{DateTime, Duration, Utc};
+
+use super::plan::{Entry, Status};
+use crate::certificate::{Facts, Roots};
+
+/// Namespace and name of an object; printed as `namespace/name`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectName {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+}
+
+impl ObjectName {
+    /// The name of an object.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+
+    /// The name of the keep-sake Secret that belongs to this gateway Secret.
+    #[must_use]
+    pub fn keepsake(&self) -> Self {
+        Self::new(&self.namespace, format!("{}-last-good", self.name))
+    }
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// Which state of an object was seen: every write names it, so that a write onto another state fails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// The object's uid.
+    pub uid: String,
+    /// The object's resourceVersion, opaque.
+    pub resource_version: String,
+}
+
+/// What the operator granted and chose.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Secrets that may be written: `namespace/name`, or `*/name` for any namespace.
+    pub allow: Vec<String>,
+    /// Namespaces whose GatewayCertificates are served.
+    pub namespaces: Vec<String>,
+    /// How long before its end a certificate is warned about.
+    pub expires_soon: Duration,
+}
+
+impl Settings {
+    /// The operator's default grant: Kyma's gateway Secret.
+    pub const DEFAULT_ALLOW: &'static str = "istio-system/kyma-gateway-certs";
+
+    /// Whether this Secret may be written.
+    #[must_use]
+    pub fn permits(&self, secret: &ObjectName) -> bool {
+        self.allow.iter().any(|grant| match grant.split_once('/') {
+            Some(("*", name)) => name == secret.name,
+            Some((namespace, name)) => namespace == secret.namespace && name == secret.name,
+            None => false,
+        })
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let allow = vec![Self::DEFAULT_ALLOW.to_owned()];
+        Self { allow, namespaces: Vec::new(), expires_soon: Duration::days(21) }
+    }
+}
+
+/// Everything that a decision is made of.
+#[derive(Debug, Clone)]
+pub struct Observed {
+    /// The GatewayCertificate.
+    pub object: Object,
+    /// What people supplied.
+    pub source: Source,
+    /// The Secret that the gateway reads.
+    pub gateway: Slot,
+    /// The Secret that keeps the last good pair.
+    pub keepsake: Slot,
+    /// Other GatewayCertificates that name the same gateway Secret and would write it.
+    pub rivals: Vec<Rival>,
+    /// A write of the plan before this one that did not succeed.
+    pub failure: Option<Failure>,
+}
+
+/// The facts of a GatewayCertificate.
+#[derive(Debug, Clone)]
+pub struct Object {
+    /// Its name.
+    pub name: ObjectName,
+    /// Its uid and resourceVersion.
+    pub version: Version,
+    /// Its generation.
+    pub generation: i64,
+    /// When it was created.
+    pub created: DateTime<Utc>,
+    /// It is being deleted.
+    pub deleting: bool,
+    /// It carries our finalizer.
+    pub finalizer: bool,
+    /// What its spec asks for.
+    pub wants: Wants,
+    /// Fingerprints that a person retired, lower-case hexadecimal.
+    pub forget: Vec<String>,
+    /// What its status said last.
+    pub previous: Status,
+}
+
+/// Who may be written over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// Nobody.
+    IfUnowned,
+    /// Anybody but another GatewayCertificate that exists.
+    Manage,
+    /// Write nothing.
+    Observe,
+}
+
+/// What a spec asks for, resolved.
+#[derive(Debug, Clone)]
+pub struct Wants {
+    /// Who may be written over.
+    pub policy: Policy,
+    /// No writes but status.
+    pub suspend: bool,
+    /// The domain whose wildcard must be covered.
+    pub domain: Option<String>,
+    /// What the chain must lead to; an error says what is wrong with the given roots.
+    pub roots: Option<Result<Roots, String>>,
+    /// Checks that only warn.
+    pub warn: Vec<String>,
+    /// Checks that are not reported.
+    pub ignore: Vec<String>,
+    /// The Secret that people supply; `None` where the mode needs none.
+    pub source: Option<ObjectName>,
+    /// The gateway's Secret.
+    pub gateway_secret: ObjectName,
+    /// Fields that are set and whose work this version does not do.
+    pub unsupported: Vec<String>,
+}
+
+impl Wants {
+    /// The hosts that the certificate must cover.
+    #[must_use]
+    pub fn hosts(&self) -> Vec<String> {
+        self.domain.iter().map(|domain| format!("*.{domain}")).collect()
+    }
+}
+
+/// What people supplied.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// The spec names none.
+    NotNamed,
+    /// It was not read yet.
+    Pending,
+    /// The API server refuses to show it: what is missing.
+    Denied(String),
+    /// There is no such Secret.
+    Absent,
+    /// The Secret's content.
+    Present {
+        /// The Secret's resourceVersion.
+        resource_version: String,
+        /// The keys that were read, for messages.
+        keys: String,
+        /// What is in it.
+        facts: Facts,
+        /// A stapled OCSP answer that came along (`tls.ocsp-staple`).
+        staple: Option<Vec<u8>>,
+    },
+}
+
+/// A Secret that certkeeper may write.
+#[derive(Debug, Clone)]
+pub enum Slot {
+    /// It may not be looked at (law 9).
+    NotRead,
+    /// It was not read yet.
+    Pending,
+    /// The API server refuses to show it: what is missing.
+    Denied(String),
+    /// There is no such Secret.
+    Absent,
+    /// It is there.
+    Present(Box<Stored>),
+}
+
+impl Slot {
+    /// The stored Secret, if there is one.
+    #[must_use]
+    pub fn stored(&self) -> Option<&Stored> {
+        match self {
+            Self::Present(stored) => Some(stored),
+            _ => None,
+        }
+    }
+}
+
+/// A key or annotation that does not belong into the gateway's Secret (law 3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Leftover {
+    /// `cert` or `key`: Istio reads them before `tls.crt` and `tls.key`.
+    Generic,
+    /// `tls.ocsp-staple` of another leaf.
+    Staple,
+    /// kubectl's last-applied annotation, which holds the private key.
+    LastApplied,
+}
+
+impl Leftover {
+    /// What it is called where it lies.
+    #[must_use]
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Generic => "keys \"cert\" and \"key\" (Istio would read them before tls.crt and tls.key)",
+            Self::Staple => "key \"tls.ocsp-staple\" (it belongs to another leaf)",
+            Self::LastApplied => {
+                "annotation kubectl.kubernetes.io/last-applied-configuration (it holds a private key in clear)"
+            }
+        }
+    }
+}
+
+/// Somebody undid what we wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undo {
+    /// The field manager that did.
+    pub manager: String,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// The facts of a stored Secret.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// Its uid and resourceVersion.
+    pub version: Version,
+    /// `immutable: true`.
+    pub immutable: bool,
+    /// It is being deleted.
+    pub deleting: bool,
+    /// What Istio would read from it.
+    pub facts: Facts,
+    /// What Istio would read comes from `tls.crt` and `tls.key`.
+    pub canonical: bool,
+    /// What else lies in it.
+    pub leftovers: Vec<Leftover>,
+    /// The stapled OCSP answer in it.
+    pub staple: Option<Vec<u8>>,
+    /// Our owner annotation.
+    pub owner: Option<String>,
+    /// Marks of another owner, in words.
+    pub foreign: Option<String>,
+    /// The fingerprint that we noted when we wrote.
+    pub mark: Option<String>,
+    /// Who undid our writes, oldest first.
+    pub undone: Vec<Undo>,
+    /// The last writer of its data that was not certkeeper.
+    pub last_writer: Option<Undo>,
+}
+
+impl Stored {
+    /// Fingerprint of the pair that Istio would read, if it is one.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<String> {
+        self.facts.pair().map(|pair| pair.fingerprint().to_string())
+    }
+
+    /// Nobody changed the pair since we wrote it.
+    #[must_use]
+    pub fn is_as_we_wrote(&self) -> bool {
+        self.mark.is_some() && self.mark == self.fingerprint()
+    }
+}
+
+/// Another GatewayCertificate over the same Secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rival {
+    /// Its name.
+    pub name: ObjectName,
+    /// When it was created.
+    pub created: DateTime<Utc>,
+    /// It may write: neither suspended nor observing nor going.
+    pub active: bool,
+}
+
+/// A write that did not succeed.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// What was written.
+    pub target: ObjectName,
+    /// It was the gateway's own Secret.
+    pub gateway: bool,
+    /// What kind of failure.
+    pub kind: FailureKind,
+    /// What the API server said.
+    pub message: String,
+    /// What had been done before it.
+    pub done: Vec<Entry>,
+}
+
+/// Kinds of failures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// A right is missing.
+    Denied,
+    /// The API server refused the content.
+    Rejected,
+    /// Anything that may pass: time-outs, throttling, errors of the server, conflicts again and again.
+    Transient,
+}

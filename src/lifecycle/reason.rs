@@ -1,0 +1,91 @@
+//! The reasons that conditions and events give: stable names, one place.
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
+        /// Why a condition is as it is, or what an event tells. Names are stable.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Reason { $($(#[doc = $doc])+ $name,)+ }
+
+        impl Reason {
+            /// Every reason there is.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// The CamelCase word in the API.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)+ }
+            }
+
+            /// What it means and what to do.
+            #[must_use]
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),+),)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The object is understood and its Secret may be written.
+    Accepted,
+    /// A field is set whose work this version does not do: remove the field, or use a version that does.
+    NotYetSupported,
+    /// The operator did not grant this Secret: add it to `run --allow`, or name another in gateway.secretRef.
+    NotPermitted,
+    /// A field's value cannot be used: the message says which and why.
+    InvalidSpec,
+    /// Another GatewayCertificate owns this Secret: remove one of the two.
+    Conflict,
+    /// All checks passed.
+    Valid,
+    /// All checks passed, some warn: see status.findings.
+    ValidWithWarnings,
+    /// The supplied pair was refused: see the message and status.findings. The last good one stays.
+    Refused,
+    /// The supplied pair has errors, but nothing better is there, so it is used: supply a better one.
+    NothingBetter,
+    /// A person retired this pair (annotation forget): supply another.
+    Retired,
+    /// The named Secret does not exist: create it.
+    SourceMissing,
+    /// A right is missing: grant the rule in the message.
+    AccessDenied,
+    /// The gateway's Secret holds the desired pair.
+    Current,
+    /// The gateway's Secret holds the last good pair, because the source is not usable.
+    LastGoodKept,
+    /// There is no usable pair at all: supply one.
+    NothingToWrite,
+    /// The gateway's Secret is immutable: delete it yourself; it is written again at once.
+    Immutable,
+    /// The gateway's Secret is being deleted and held by a finalizer: remove that finalizer; it is written again.
+    BeingDeleted,
+    /// Somebody else owns the gateway's Secret: see the message; managementPolicy Manage takes over.
+    ForeignOwner,
+    /// The spec says that nothing be written.
+    ObserveOnly,
+    /// suspend is true: nothing is written.
+    Suspended,
+    /// A write failed and is tried again.
+    WriteFailed,
+    /// The API server refused what was to be written: see the message.
+    WriteRejected,
+    /// No handshake has been made with the gateway's pods, so what they serve is not proven.
+    NotProbed,
+    /// The object is not accepted: see the condition Accepted.
+    NotAccepted,
+    /// The source is refused or missing: see the condition SourceValid.
+    SourceRefused,
+    /// The gateway's Secret is not as desired: see the condition SecretCurrent.
+    SecretNotCurrent,
+    /// The certificate in the gateway's Secret is expired or not valid yet: supply another.
+    CertificateExpired,
+    /// A pair was put into the gateway's Secret.
+    Promoted,
+    /// The gateway's Secret was changed or deleted by somebody, and put right.
+    Restored,
+    /// Left-overs were removed from the gateway's Secret.
+    CleanedUp,
+    /// The gateway's Secret already held the pair and is ours now.
+    Adopted,
+}

@@ -1,0 +1,372 @@
+//! What the status says and which events are told. Messages hold no relative times, so that a status changes only
+//! when something did (law 4).
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use super::{
+    MAX_LISTED,
+    choice::{Candidates, Choice, Judged, same_pair},
+    observed::{FailureKind, ObjectName, Observed, Slot, Source},
+    plan::{Action, CertificateSummary, Condition, ConditionStatus, Entry, FindingSummary, Plan, Status, Write},
+    reason::Reason,
+    stance::Stance,
+};
+use crate::certificate::{Facts, Pair, Severity, Verdict};
+
+/// Longest message of a condition, a finding or an event. Events are bounded at 1 KiB by the API.
+const MAX_MESSAGE: usize = 1000;
+
+/// Cuts a message that is too long, at a character's edge.
+pub(super) fn bounded(mut message: String) -> String {
+    if message.len() > MAX_MESSAGE {
+        let cut = (0..=MAX_MESSAGE - 3).rev().find(|at| message.is_char_boundary(*at)).unwrap_or(0);
+        message.truncate(cut);
+        message.push('…');
+    }
+    message
+}
+
+pub(super) fn entry(
+    time: DateTime<Utc>,
+    reason: Reason,
+    message: String,
+    manager: Option<String>,
+    warning: bool,
+) -> Entry {
+    Entry { time, reason: reason.as_str().to_owned(), message: bounded(message), manager, warning }
+}
+
+pub(super) fn promoted(secret: &ObjectName, pair: &Pair) -> String {
+    format!("Secret {secret} holds the supplied pair now: fingerprint {}", pair.fingerprint())
+}
+
+pub(super) fn timestamp(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// Everything that the status is made of.
+pub(super) struct Report<'a> {
+    pub(super) observed: &'a Observed,
+    pub(super) now: DateTime<Utc>,
+    pub(super) candidates: &'a Candidates<'a>,
+    pub(super) choice: Choice,
+    pub(super) stance: &'a Stance,
+    pub(super) actions: &'a [Action],
+}
+
+/// The status of an object that is not accepted. What was known of its certificate stays.
+pub(super) fn not_accepted(observed: &Observed, now: DateTime<Utc>, reason: Reason, message: String) -> Plan {
+    use ConditionStatus::{False, Unknown};
+    let unknown = |kind| Condition::new(kind, Unknown, Reason::NotAccepted, "see the condition Accepted");
+    let conditions = vec![
+        Condition::new("Accepted", False, reason, message),
+        unknown("SourceValid"),
+        unknown("SecretCurrent"),
+        unknown("Served"),
+        Condition::new("Ready", False, Reason::NotAccepted, "see the condition Accepted"),
+    ];
+    let previous = &observed.object.previous;
+    let status = Status {
+        mode: previous.mode.clone(),
+        domain: observed.object.wants.domain.clone(),
+        certificate: previous.certificate.clone(),
+        conditions,
+        ..Status::default()
+    };
+    let (status, events) = finish(observed, now, status, Vec::new());
+    Plan { status, events, ..Plan::default() }
+}
+
+impl Report<'_> {
+    /// The status, if it differs from what is published, and the new events.
+    pub(super) fn publish(&self) -> (Option<Status>, Vec<Entry>) {
+        let source_valid = self.source_valid();
+        let secret_current = self.secret_current();
+        let ready = self.ready(&source_valid, &secret_current);
+        let judged = self.candidates.source.as_ref().or(self.candidates.stored.as_ref());
+        let status = Status {
+            mode: self.observed.object.wants.source.as_ref().map(|_| "BYO".to_owned()),
+            domain: self.observed.object.wants.domain.clone(),
+            certificate: self.served().and_then(summary),
+            findings: judged.map(|judged| findings(&judged.verdict)).unwrap_or_default(),
+            conditions: vec![
+                Condition::new("Accepted", ConditionStatus::True, Reason::Accepted, "the spec is understood"),
+                source_valid,
+                secret_current,
+                Condition::new(
+                    "Served",
+                    ConditionStatus::Unknown,
+                    Reason::NotProbed,
+                    "this version does not ask the gateway's pods what they serve: see with openssl s_client",
+                ),
+                ready,
+            ],
+            ..Status::default()
+        };
+        let entries = self.entries(&status);
+        finish(self.observed, self.now, status, entries)
+    }
+
+    /// What the gateway's Secret holds once the plan is carried out.
+    fn served(&self) -> Option<&Facts> {
+        if self.writes_gateway().is_some() {
+            return self.candidates.judged(self.choice).map(|judged| judged.facts);
+        }
+        self.observed.gateway.stored().map(|stored| &stored.facts)
+    }
+
+    fn writes_gateway(&self) -> Option<&Write> {
+        self.actions.iter().find_map(|action| match action {
+            Action::WriteGatewaySecret(write) => Some(write),
+            _ => None,
+        })
+    }
+
+    fn entries(&self, status: &Status) -> Vec<Entry> {
+        let failed = self.observed.failure.iter().flat_map(|failure| failure.done.iter().cloned());
+        let mut entries: Vec<Entry> = failed.collect();
+        entries.extend(self.writes_gateway().and_then(|write| write.entry.clone()));
+        let previous = &self.observed.object.previous;
+        let fingerprint = status.certificate.as_ref().map(|certificate| certificate.fingerprint.clone());
+        let known = previous.certificate.as_ref().map(|certificate| certificate.fingerprint.clone());
+        let untouched = self.observed.gateway.stored().is_some_and(super::Stored::is_as_we_wrote);
+        // A crash between the write and its status: the Secret itself tells that it was promoted.
+        if entries.is_empty()
+            && untouched
+            && fingerprint != known
+            && let Some(pair) = self.served().and_then(Facts::pair)
+        {
+            let secret = &self.observed.object.wants.gateway_secret;
+            entries.push(entry(self.now, Reason::Promoted, promoted(secret, pair), None, false));
+        }
+        for kind in ["SourceValid", "SecretCurrent"] {
+            let (Some(now), before) = (status.condition(kind), previous.condition(kind)) else { continue };
+            let told = before.is_some_and(|before| (&before.reason, &before.message) == (&now.reason, &now.message));
+            if now.status == ConditionStatus::False && !told {
+                let (reason, message) = (now.reason.clone(), now.message.clone());
+                entries.push(Entry { time: self.now, reason, message, manager: None, warning: true });
+            }
+        }
+        entries
+    }
+
+    fn source_valid(&self) -> Condition {
+        use ConditionStatus::{False, True, Unknown};
+        let condition = |status, reason, message: String| Condition::new("SourceValid", status, reason, message);
+        let Some(name) = &self.observed.object.wants.source else {
+            return condition(Unknown, Reason::SourceMissing, "the spec names no source".to_owned());
+        };
+        let (keys, judged) = match (&self.observed.source, &self.candidates.source) {
+            (Source::Denied(rule), _) => {
+                return condition(False, Reason::AccessDenied, format!("Secret {name} cannot be read: {rule}"));
+            }
+            (Source::Present { keys, .. }, Some(judged)) => (keys, judged),
+            _ => {
+                let message = format!(
+                    "Secret {name} does not exist: create it with the full chain in tls.crt and the key in tls.key"
+                );
+                return condition(False, Reason::SourceMissing, message);
+            }
+        };
+        let place = format!("Secret {name} ({keys})");
+        if judged.is_retired() {
+            let message = format!("{place} holds a pair that was retired by the annotation forget: supply another");
+            return condition(False, Reason::Retired, message);
+        }
+        if judged.verdict.is_good() {
+            let warnings = judged.verdict.findings.iter().filter(|f| f.severity == Severity::Warning).count();
+            return match warnings {
+                0 => condition(True, Reason::Valid, format!("{place}: {}", describe(judged.facts))),
+                n => {
+                    let message = format!("{place}: {}; {n} warnings, see status.findings", describe(judged.facts));
+                    condition(True, Reason::ValidWithWarnings, message)
+                }
+            };
+        }
+        let reason = if self.choice == Choice::Source { Reason::NothingBetter } else { Reason::Refused };
+        condition(False, reason, format!("{place}: {}", first_error(judged)))
+    }
+
+    fn secret_current(&self) -> Condition {
+        use ConditionStatus::{False, True};
+        let secret = &self.observed.object.wants.gateway_secret;
+        let condition = |status, reason, message: String| Condition::new("SecretCurrent", status, reason, message);
+        if let Some((reason, message)) = self.write_failure() {
+            return condition(False, reason, message);
+        }
+        if let Slot::Denied(rule) = &self.observed.gateway {
+            return condition(False, Reason::AccessDenied, format!("Secret {secret} cannot be read: {rule}"));
+        }
+        let pair = self.candidates.pair(self.choice);
+        let stored = self.observed.gateway.stored();
+        let holds = pair.is_some_and(|pair| stored.is_some_and(|stored| same_pair(&stored.facts, pair)));
+        let written = self.writes_gateway().is_some();
+        if let Stance::Observe(reason, message) = self.stance {
+            // Written by somebody else, and right: that is current, too.
+            let status =
+                if holds && self.choice != Choice::Nothing && *reason != Reason::Conflict { True } else { False };
+            return condition(status, *reason, message.clone());
+        }
+        let Some(pair) = pair else {
+            let message =
+                format!("Secret {secret}: no usable pair, neither supplied nor stored; see the condition SourceValid");
+            return condition(False, Reason::NothingToWrite, message);
+        };
+        if !holds && !written {
+            return condition(False, self.blocked().0, self.blocked().1);
+        }
+        let describe = self.candidates.judged(self.choice).map(|judged| describe(judged.facts)).unwrap_or_default();
+        let kept = self.keepsake_note();
+        let fingerprint = pair.fingerprint();
+        let holds = format!("Secret {secret} holds {describe}, fingerprint {fingerprint}{kept}");
+        match self.choice {
+            Choice::Source => condition(True, Reason::Current, holds),
+            _ => condition(
+                True,
+                Reason::LastGoodKept,
+                format!("{holds}; the source is not usable, so the last good pair stays"),
+            ),
+        }
+    }
+
+    /// The desired pair is not in the Secret, and no write is planned.
+    fn blocked(&self) -> (Reason, String) {
+        let secret = &self.observed.object.wants.gateway_secret;
+        match self.observed.gateway.stored() {
+            Some(stored) if stored.deleting => (
+                Reason::BeingDeleted,
+                format!(
+                    "Secret {secret} is being deleted and held by a finalizer: remove its finalizers; it is written again at once"
+                ),
+            ),
+            Some(stored) if stored.immutable => (
+                Reason::Immutable,
+                format!(
+                    "Secret {secret} is immutable and holds another pair: delete it (kubectl -n {} delete secret {}); it is written again at once",
+                    secret.namespace, secret.name
+                ),
+            ),
+            _ => (Reason::WriteFailed, format!("Secret {secret} is not written yet")),
+        }
+    }
+
+    fn write_failure(&self) -> Option<(Reason, String)> {
+        let failure = self.observed.failure.as_ref()?;
+        let reason = match failure.kind {
+            FailureKind::Denied => Reason::AccessDenied,
+            FailureKind::Rejected => Reason::WriteRejected,
+            FailureKind::Transient => Reason::WriteFailed,
+        };
+        let what = if failure.gateway { "the gateway's Secret" } else { "beside the gateway's Secret," };
+        Some((
+            reason,
+            format!("{what} {} could not be written and is tried again: {}", failure.target, failure.message),
+        ))
+    }
+
+    /// A keep-sake that cannot be written is told, though the gateway's Secret is right.
+    fn keepsake_note(&self) -> String {
+        let name = self.observed.object.wants.gateway_secret.keepsake();
+        match &self.observed.keepsake {
+            Slot::Denied(rule) => format!("; no last good pair is kept in Secret {name}: {rule}"),
+            Slot::Present(kept) if !super::choice::is_ours(self.observed, kept) => {
+                format!("; no last good pair is kept: Secret {name} belongs to somebody else, rename or remove it")
+            }
+            Slot::Present(kept) if kept.immutable => {
+                format!("; no last good pair is kept: Secret {name} is immutable, delete it")
+            }
+            _ => String::new(),
+        }
+    }
+
+    fn ready(&self, source: &Condition, secret: &Condition) -> Condition {
+        use ConditionStatus::{False, Unknown};
+        let condition = |status, reason, message: &str| Condition::new("Ready", status, reason, message);
+        if secret.status == False {
+            return condition(False, Reason::SecretNotCurrent, &secret.message);
+        }
+        if source.status == False {
+            return condition(False, Reason::SourceRefused, &source.message);
+        }
+        let expired = self.candidates.judged(self.choice).is_some_and(|judged| {
+            judged.verdict.errors().any(|finding| finding.check.class == crate::certificate::Class::Time)
+        });
+        if expired {
+            return condition(
+                False,
+                Reason::CertificateExpired,
+                "the certificate is outside of its time: supply another",
+            );
+        }
+        condition(
+            Unknown,
+            Reason::NotProbed,
+            "the gateway's Secret is current; what its pods serve is not proven by this version",
+        )
+    }
+}
+
+/// Sets times and generations, adds the history, and drops a status that says nothing new.
+fn finish(
+    observed: &Observed,
+    now: DateTime<Utc>,
+    mut status: Status,
+    entries: Vec<Entry>,
+) -> (Option<Status>, Vec<Entry>) {
+    let object = &observed.object;
+    let previous = &object.previous;
+    status.observed_generation = object.generation;
+    for condition in &mut status.conditions {
+        let before = previous.condition(&condition.kind).filter(|before| before.status == condition.status);
+        condition.since = before.map_or(now, |before| before.since);
+        condition.generation = object.generation;
+    }
+    status.history_total = previous.history_total + i64::try_from(entries.len()).unwrap_or(0);
+    status.history = entries.iter().rev().chain(&previous.history).take(MAX_LISTED).cloned().collect();
+    let news = (status != *previous).then_some(status);
+    (news, entries)
+}
+
+fn describe(facts: &Facts) -> String {
+    facts.leaf().map_or_else(
+        || "no certificate".to_owned(),
+        |leaf| {
+            let names = match leaf.dns_names.as_slice() {
+                [] => leaf.subject.clone(),
+                [one] => one.clone(),
+                [first, rest @ ..] => format!("{first} and {} more names", rest.len()),
+            };
+            format!("a certificate for {names}, valid until {}", timestamp(leaf.not_after))
+        },
+    )
+}
+
+fn first_error(judged: &Judged<'_>) -> String {
+    let count = judged.verdict.errors().count();
+    let Some(first) = judged.verdict.errors().next() else { return String::new() };
+    let more = if count > 1 { format!(" (and {} more errors, see status.findings)", count - 1) } else { String::new() };
+    format!("{}: {}; {}{more}", first.location, first.message, first.remedy)
+}
+
+fn findings(verdict: &Verdict) -> Vec<FindingSummary> {
+    let summary = |finding: &crate::certificate::Finding| FindingSummary {
+        check: finding.check.name.to_owned(),
+        severity: finding.severity.as_str().to_owned(),
+        message: bounded(finding.message.clone()),
+        location: bounded(finding.location.clone()),
+        remedy: bounded(finding.remedy.clone()),
+    };
+    verdict.findings.iter().take(MAX_LISTED).map(summary).collect()
+}
+
+fn summary(facts: &Facts) -> Option<CertificateSummary> {
+    let leaf = facts.leaf()?;
+    Some(CertificateSummary {
+        fingerprint: leaf.fingerprint.to_string(),
+        serial: leaf.serial.clone(),
+        issuer: bounded(leaf.issuer.clone()),
+        dns_names: leaf.dns_names.iter().take(MAX_LISTED).cloned().map(bounded).collect(),
+        not_before: leaf.not_before,
+        not_after: leaf.not_after,
+    })
+}

@@ -1,0 +1,15 @@
+//! What certkeeper does, one file a topic. Each scenario runs twice: on the in-memory API server with paused time,
+//! and on a real etcd and kube-apiserver.
+
+mod pki;
+mod world;
+
+mod crash;
+mod drift;
+mod gone;
+mod leaks;
+mod ownership;
+mod permission;
+mod promotion;
+mod refusal;
+mod time;

@@ -1,0 +1,93 @@
+//! Whose Secret it is.
+
+use crate::pki::{self, Ca};
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+
+use crate::{
+    scenarios,
+    world::{World, holds},
+};
+
+scenarios!(
+    a_secret_with_another_owners_mark_is_observed_until_a_person_says_manage,
+    of_two_objects_over_one_secret_the_owner_annotation_decides,
+    a_suspended_object_writes_nothing_but_status,
+    an_observing_object_writes_nothing_but_status,
+    a_foreign_keep_sake_is_left_alone_and_said,
+);
+
+async fn a_secret_with_another_owners_mark_is_observed_until_a_person_says_manage(world: World) {
+    let ca = Ca::new();
+    let (theirs, ours) = (ca.issue(&[pki::WILDCARD]), ca.issue(&[pki::WILDCARD]));
+    let data: &[(&str, &[u8])] = &[("tls.crt", theirs.certificate.as_bytes()), ("tls.key", theirs.key.as_bytes())];
+    world.put_secret(&world.mesh, "gw-certs", data).await;
+    let mark = json!({"metadata": {"annotations": {"cert-manager.io/certificate-name": "wild"}}});
+    world.secrets(&world.mesh).patch("gw-certs", &PatchParams::default(), &Patch::Merge(mark)).await.expect("patched");
+    world.supply(&ours).await;
+    world.ask(json!({})).await;
+    let _keeper = world.keeper();
+    let message = world.condition("x", "SecretCurrent", "False", "ForeignOwner").await;
+    assert!(message.contains("cert-manager"), "{message}");
+    world.is_silent().await;
+    assert!(holds(&world.gateway_secret().await.expect("there"), &theirs));
+    assert!(world.secrets(&world.mesh).get_opt("gw-certs-last-good").await.expect("readable").is_none());
+    world.patch_object("x", json!({"spec": {"managementPolicy": "Manage"}})).await;
+    world.promoted(&ours).await;
+}
+
+async fn of_two_objects_over_one_secret_the_owner_annotation_decides(world: World) {
+    let pair = Ca::new().issue(&[pki::WILDCARD]);
+    world.supply(&pair).await;
+    world.ask(json!({})).await;
+    let _keeper = world.keeper();
+    world.promoted(&pair).await;
+    world.condition("x", "SecretCurrent", "True", "Current").await;
+    // Sorted before x, created after it: neither name nor age counts once somebody owns it.
+    world.ask_as("a", json!({})).await;
+    let message = world.condition("a", "SecretCurrent", "False", "Conflict").await;
+    assert!(message.contains(&format!("{}/x", world.home)), "{message}");
+    world.is_silent().await;
+    world.objects().delete("x", &Default::default()).await.expect("deleted");
+    world.condition("a", "SecretCurrent", "True", "Current").await;
+    let owner = world.gateway_secret().await.expect("there").metadata.annotations.unwrap_or_default();
+    assert_eq!(owner.get("certs.kyma-project.io/owner"), Some(&format!("{}/a", world.home)));
+}
+
+async fn a_suspended_object_writes_nothing_but_status(world: World) {
+    let pair = Ca::new().issue(&[pki::WILDCARD]);
+    world.supply(&pair).await;
+    world.ask(json!({"suspend": true})).await;
+    let _keeper = world.keeper();
+    world.condition("x", "SecretCurrent", "False", "Suspended").await;
+    assert!(world.gateway_secret().await.is_none());
+    world.patch_object("x", json!({"spec": {"suspend": false}})).await;
+    world.promoted(&pair).await;
+}
+
+async fn an_observing_object_writes_nothing_but_status(world: World) {
+    let pair = Ca::new().issue(&[pki::WILDCARD]);
+    world.supply(&pair).await;
+    world.ask(json!({"managementPolicy": "Observe"})).await;
+    let _keeper = world.keeper();
+    world.condition("x", "SecretCurrent", "False", "ObserveOnly").await;
+    world.is_silent().await;
+    assert!(world.gateway_secret().await.is_none());
+    let data: &[(&str, &[u8])] = &[("tls.crt", pair.certificate.as_bytes()), ("tls.key", pair.key.as_bytes())];
+    world.put_secret(&world.mesh, "gw-certs", data).await;
+    world.condition("x", "SecretCurrent", "True", "ObserveOnly").await;
+}
+
+async fn a_foreign_keep_sake_is_left_alone_and_said(world: World) {
+    let ca = Ca::new();
+    let (theirs, ours) = (ca.issue(&[pki::WILDCARD]), ca.issue(&[pki::WILDCARD]));
+    let data: &[(&str, &[u8])] = &[("tls.crt", theirs.certificate.as_bytes()), ("tls.key", theirs.key.as_bytes())];
+    world.put_secret(&world.mesh, "gw-certs-last-good", data).await;
+    world.supply(&ours).await;
+    world.ask(json!({})).await;
+    let _keeper = world.keeper();
+    world.promoted(&ours).await;
+    let message = world.condition("x", "SecretCurrent", "True", "Current").await;
+    assert!(message.contains("gw-certs-last-good belongs to somebody else"), "{message}");
+    assert!(holds(&world.secrets(&world.mesh).get("gw-certs-last-good").await.expect("there"), &theirs));
+}
