@@ -1,6 +1,6 @@
 //! What is there, as an `Observed`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry};
@@ -15,7 +15,8 @@ use crate::{
     api::{self, GatewayCertificate, GatewayCertificateSpec, ManagementPolicy, Mode},
     certificate::{Facts, Roots, Supplied, read},
     lifecycle::{
-        Leftover, Object, ObjectName, Observed, Policy, Rival, Settings, Slot, Source, Stored, Undo, Version, Wants,
+        Leftover, Object, ObjectName, Observed, Policy, Rival, Settings, Slot, Source, Stored, Supply, Undo, Version,
+        Wants,
     },
 };
 
@@ -163,13 +164,15 @@ fn source(sight: &Sight) -> Source {
         Sight::Present(seen) => seen,
     };
     let secret = seen.secret();
-    let (keys, facts) = seen.source_facts.get_or_init(|| read_source(secret)).clone();
-    Source::Present {
-        resource_version: secret.resource_version().unwrap_or_default(),
-        keys,
-        facts,
-        staple: value(secret, "tls.ocsp-staple").map(<[u8]>::to_vec),
-    }
+    let (keys, facts) = seen
+        .source_facts
+        .get_or_init(|| {
+            let (keys, facts) = read_source(secret);
+            (keys, Arc::new(facts))
+        })
+        .clone();
+    let staple = value(secret, "tls.ocsp-staple").map(<[u8]>::to_vec);
+    Source::Present(Supply { keys, facts, staple })
 }
 
 /// Reads what people supplied, in the first layout with both halves, else in the first with one.
@@ -220,7 +223,7 @@ fn stored(seen: &Seen) -> Stored {
         version: version_of(secret),
         immutable: secret.immutable.unwrap_or(false),
         deleting: secret.metadata.deletion_timestamp.is_some(),
-        facts: seen.slot_facts.get_or_init(|| read_as_istio(secret).1).clone(),
+        facts: seen.slot_facts.get_or_init(|| Arc::new(read_as_istio(secret).1)).clone(),
         canonical,
         leftovers: leftovers.into_iter().filter(|(_, there)| *there).map(|(leftover, _)| leftover).collect(),
         staple: value(secret, "tls.ocsp-staple").map(<[u8]>::to_vec),

@@ -24,8 +24,8 @@ const WATCH_TIMEOUT: u32 = 200;
 /// A Secret as it was read. Its values are wiped when it is dropped and never printed.
 pub struct Seen {
     secret: Secret,
-    pub(super) slot_facts: OnceLock<Facts>,
-    pub(super) source_facts: OnceLock<(String, Facts)>,
+    pub(super) slot_facts: OnceLock<Arc<Facts>>,
+    pub(super) source_facts: OnceLock<(String, Arc<Facts>)>,
 }
 
 impl Seen {

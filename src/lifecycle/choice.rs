@@ -69,7 +69,7 @@ impl<'a> Candidates<'a> {
         let slot = |slot: &'a Slot| slot.stored().map(|stored| Judged::new(&stored.facts, context, forget));
         Self {
             source: match &observed.source {
-                Source::Present { facts, .. } => Some(Judged::new(facts, context, forget)),
+                Source::Present(supply) => Some(Judged::new(&supply.facts, context, forget)),
                 _ => None,
             },
             stored: slot(&observed.gateway),

@@ -56,10 +56,12 @@ fn context<'a>(observed: &'a Observed, now: DateTime<Utc>, settings: &Settings, 
 /// The earliest moment at which time alone may change the decision.
 fn wake_at(observed: &Observed, context: &Context<'_>) -> Option<DateTime<Utc>> {
     let source = match &observed.source {
-        Source::Present { facts, .. } => Some(facts),
+        Source::Present(supply) => Some(supply.facts.as_ref()),
         _ => None,
     };
-    [source, observed.gateway.stored().map(|s| &s.facts), observed.keepsake.stored().map(|s| &s.facts)]
+    let kept = |slot: &'_ Slot| slot.stored().map(|stored| stored.facts.clone());
+    let (gateway, keepsake) = (kept(&observed.gateway), kept(&observed.keepsake));
+    [source, gateway.as_deref(), keepsake.as_deref()]
         .into_iter()
         .flatten()
         .filter_map(|facts| next_change(facts, context))
@@ -87,7 +89,7 @@ fn actions(observed: &Observed, candidates: &Candidates<'_>, choice: Choice, now
 fn gateway_write(observed: &Observed, choice: Choice, pair: &Pair, now: DateTime<Utc>) -> Option<Write> {
     let target = observed.object.wants.gateway_secret.clone();
     let wanted_staple = match (&observed.source, choice) {
-        (Source::Present { staple, .. }, Choice::Source) => staple.clone(),
+        (Source::Present(supply), Choice::Source) => supply.staple.clone(),
         _ => None,
     };
     let write = |base, remove, undone, entry| Write {

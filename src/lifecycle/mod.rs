@@ -16,8 +16,8 @@ mod stance;
 
 pub use decide::decide;
 pub use observed::{
-    Failure, FailureKind, Leftover, Object, ObjectName, Observed, Policy, Rival, Settings, Slot, Source, Stored, Undo,
-    Version, Wants,
+    Failure, FailureKind, Leftover, Object, ObjectName, Observed, Policy, Rival, Settings, Slot, Source, Stored,
+    Supply, Undo, Version, Wants,
 };
 pub use plan::{Action, CertificateSummary, Condition, ConditionStatus, Entry, FindingSummary, Plan, Status, Write};
 pub use reason::Reason;

@@ -1,6 +1,6 @@
 //! What was observed, in plain types: no Kubernetes here.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use chrono::{DateTime, Duration, Utc};
 
@@ -171,16 +171,18 @@ pub enum Source {
     /// There is no such Secret.
     Absent,
     /// The Secret's content.
-    Present {
-        /// The Secret's resourceVersion.
-        resource_version: String,
-        /// The keys that were read, for messages.
-        keys: String,
-        /// What is in it.
-        facts: Facts,
-        /// A stapled OCSP answer that came along (`tls.ocsp-staple`).
-        staple: Option<Vec<u8>>,
-    },
+    Present(Supply),
+}
+
+/// What a source Secret holds.
+#[derive(Debug, Clone)]
+pub struct Supply {
+    /// The keys that were read, for messages.
+    pub keys: String,
+    /// What is in it.
+    pub facts: Arc<Facts>,
+    /// A stapled OCSP answer that came along (`tls.ocsp-staple`).
+    pub staple: Option<Vec<u8>>,
 }
 
 /// A Secret that certkeeper may write.
@@ -253,7 +255,7 @@ pub struct Stored {
     /// It is being deleted.
     pub deleting: bool,
     /// What Istio would read from it.
-    pub facts: Facts,
+    pub facts: Arc<Facts>,
     /// What Istio would read comes from `tls.crt` and `tls.key`.
     pub canonical: bool,
     /// What else lies in it.

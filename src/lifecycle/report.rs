@@ -112,7 +112,7 @@ impl Report<'_> {
         if self.writes_gateway().is_some() {
             return self.candidates.judged(self.choice).map(|judged| judged.facts);
         }
-        self.observed.gateway.stored().map(|stored| &stored.facts)
+        self.observed.gateway.stored().map(|stored| stored.facts.as_ref())
     }
 
     fn writes_gateway(&self) -> Option<&Write> {
@@ -160,7 +160,7 @@ impl Report<'_> {
             (Source::Denied(rule), _) => {
                 return condition(False, Reason::AccessDenied, format!("Secret {name} cannot be read: {rule}"));
             }
-            (Source::Present { keys, .. }, Some(judged)) => (keys, judged),
+            (Source::Present(supply), Some(judged)) => (&supply.keys, judged),
             _ => {
                 let message = format!(
                     "Secret {name} does not exist: create it with the full chain in tls.crt and the key in tls.key"

@@ -32,7 +32,7 @@ async fn bad_input_of_every_kind_is_refused_with_its_reason_and_the_old_pair_sta
     let ca = Ca::new();
     let good = ca.issue(&[pki::WILDCARD]);
     let other = ca.issue(&[pki::WILDCARD]);
-    let expired = ca.issue_leaf(&Leaf { age: Duration::days(40), ends: Duration::days(-10), ..Leaf::default() });
+    let expired = ca.issue_leaf(&Leaf { age: Duration::days(40), ends: Duration::days(-10) });
     let elsewhere = ca.issue(&["*.elsewhere.example"]);
     let _keeper = started_with(&world, &good).await;
     let cases: [(&str, &[u8], &[u8], &str); 6] = [
@@ -92,7 +92,7 @@ async fn a_deleted_source_takes_nothing_away(world: World) {
 
 async fn with_nothing_better_the_least_bad_pair_is_used_and_said(world: World) {
     let ca = Ca::new();
-    let expired = ca.issue_leaf(&Leaf { age: Duration::days(40), ends: Duration::days(-10), ..Leaf::default() });
+    let expired = ca.issue_leaf(&Leaf { age: Duration::days(40), ends: Duration::days(-10) });
     world.supply(&expired).await;
     world.ask(json!({})).await;
     let _keeper = world.keeper();
@@ -100,7 +100,7 @@ async fn with_nothing_better_the_least_bad_pair_is_used_and_said(world: World) {
     world.condition("x", "SourceValid", "False", "NothingBetter").await;
     world.condition("x", "Ready", "False", "SourceRefused").await;
     // One that expired earlier is worse and is refused.
-    let older = ca.issue_leaf(&Leaf { age: Duration::days(60), ends: Duration::days(-30), ..Leaf::default() });
+    let older = ca.issue_leaf(&Leaf { age: Duration::days(60), ends: Duration::days(-30) });
     world.supply(&older).await;
     world.condition("x", "SourceValid", "False", "Refused").await;
     assert!(holds(&world.gateway_secret().await.expect("there"), &expired));
