@@ -86,7 +86,7 @@ fn lies_within(name: &GeneralName, base: &GeneralName) -> bool {
         (GeneralName::Email(name), GeneralName::Email(base)) => email_within(name, base),
         (GeneralName::Ip(name), GeneralName::Ip(base)) => ip_within(name, base).unwrap_or(false),
         (GeneralName::Directory(name), GeneralName::Directory(base)) => name.is_within(base),
-        (GeneralName::Other(a, x), GeneralName::Other(b, y)) => a == b && x == y,
+        // Nobody can tell what another kind means: RFC 5280 has such certificates refused.
         _ => false,
     }
 }
@@ -107,7 +107,7 @@ fn touches(name: &GeneralName, base: &GeneralName) -> bool {
         },
         (GeneralName::Ip(name), GeneralName::Ip(base)) => ip_within(name, base).unwrap_or(true),
         (GeneralName::Uri(name), GeneralName::Uri(base)) => uri_host(name).is_none_or(|host| host_within(host, base)),
-        (GeneralName::Unknown(..) | GeneralName::Malformed(_), _) => true,
+        (GeneralName::Other(..) | GeneralName::Unknown(..) | GeneralName::Malformed(_), _) => true,
         _ => lies_within(name, base),
     }
 }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Duration, Utc};
 
-use super::Roots;
+use super::{RevocationLists, Roots};
 
 /// What a peer does with the certificate.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Context<'a> {
     pub cipher_suites: &'a [String],
     /// Roots to one of which a path must lead; `None`: no root is asked for.
     pub roots: Option<&'a Roots>,
+    /// Revocation lists in which no certificate of the path may stand; `None`: none are looked at.
+    pub revocations: Option<&'a RevocationLists>,
     /// How long before its end a certificate counts as expiring soon.
     pub expires_soon: Duration,
     /// Checks whose errors a person lowered to warnings. Without effect on class `Unusable`.
@@ -52,6 +54,7 @@ impl Context<'_> {
             hosts: &[],
             cipher_suites: &[],
             roots: None,
+            revocations: None,
             expires_soon: Duration::days(21),
             warn: &[],
             ignore: &[],

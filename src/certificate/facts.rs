@@ -1,6 +1,6 @@
 //! What is known of one certificate: read once from its DER, owned, and all that the checks ever see.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use aws_lc_rs::digest;
 use chrono::{DateTime, Utc};
@@ -75,6 +75,16 @@ pub(super) struct Extensions {
     pub(super) malformed: Vec<String>,
 }
 
+/// Public bytes that nobody wants to see in a log.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Bytes(pub(super) Arc<[u8]>);
+
+impl fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{} bytes]", self.0.len())
+    }
+}
+
 /// What is known of one certificate of a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateFacts {
@@ -100,7 +110,12 @@ pub struct CertificateFacts {
     pub total: usize,
     /// Kind and size of its key, for people: `RSA 2048`, `ECDSA P-256`.
     pub key: String,
-    pub(super) der: Arc<[u8]>,
+    pub(super) der: Bytes,
+    /// What the issuer signed, and how: tbsCertificate and signatureValue.
+    pub(super) signed: Bytes,
+    pub(super) signature_value: Bytes,
+    /// The subjectPublicKey's bits, as verification wants them.
+    pub(super) key_bits: Bytes,
     pub(super) version: u32,
     pub(super) raw_serial: Vec<u8>,
     pub(super) subject_name: DistinguishedName,
@@ -112,8 +127,11 @@ pub struct CertificateFacts {
     /// A date before 2050 as GeneralizedTime, or one after as UTCTime.
     pub(super) odd_dates: bool,
     pub(super) extensions: Extensions,
-    /// Its signature verifies with its own key.
+    /// Subject and issuer are the same, and its signature verifies with its own key.
     pub(super) self_signed: bool,
+    /// Its signature verifies with its own key, whatever its issuer is called. Only looked into where somebody asks:
+    /// for self-issued certificates, and for those that do not say which key signed them.
+    pub(super) own_signature: bool,
 }
 
 impl CertificateFacts {
@@ -163,16 +181,12 @@ impl CertificateFacts {
 
     /// Did `issuer`'s key sign it?
     pub(super) fn signed_by(&self, issuer: &Self) -> Link {
-        let parsed = |facts: &Self, verify: &dyn Fn(&X509Certificate<'_>) -> Link| {
-            X509Certificate::from_der(&facts.der).map_or(Link::Unverifiable, |(_, certificate)| verify(&certificate))
-        };
-        parsed(issuer, &|issuer_x509| {
-            parsed(self, &|x509| {
-                let key_bits = &issuer_x509.tbs_certificate.subject_pki.subject_public_key.data;
-                let message = x509.tbs_certificate.as_ref();
-                algorithm::verify(&self.signature, &issuer.public_key, key_bits, message, &x509.signature_value.data)
-            })
-        })
+        issuer.verifies(&self.signature, &self.signed.0, &self.signature_value.0)
+    }
+
+    /// Did its key make this signature over `message`?
+    pub(super) fn verifies(&self, how: &Signature, message: &[u8], signature: &[u8]) -> Link {
+        algorithm::verify(how, &self.public_key, &self.key_bits.0, message, signature)
     }
 
     /// The same name and key as `other`: either can stand in the other's place in a path.
@@ -208,10 +222,14 @@ pub(super) fn read(der: &[u8]) -> Result<CertificateFacts, String> {
         position: 0,
         total: 0,
         key: public_key.text(),
-        der: der.into(),
+        der: Bytes(der.into()),
+        signed: Bytes(x509.tbs_certificate.as_ref().into()),
+        signature_value: Bytes(x509.signature_value.data.as_ref().into()),
+        key_bits: Bytes(x509.subject_pki.subject_public_key.data.as_ref().into()),
         version: x509.version.0 + 1,
         raw_serial: x509.raw_serial().to_vec(),
         self_signed: false,
+        own_signature: false,
         subject_name,
         issuer_name,
         public_key,
@@ -220,7 +238,9 @@ pub(super) fn read(der: &[u8]) -> Result<CertificateFacts, String> {
         signature,
         extensions,
     };
-    facts.self_signed = facts.is_self_issued() && facts.signed_by(&facts) == Link::Verified;
+    let asked = facts.is_self_issued() || facts.extensions.authority_key.is_none();
+    facts.own_signature = asked && facts.signed_by(&facts) == Link::Verified;
+    facts.self_signed = facts.own_signature && facts.is_self_issued();
     Ok(facts)
 }
 

@@ -202,7 +202,7 @@ mod tests {
             ("a.*.example.com", Some(Fault::Wildcard)),
             ("*.*.example.com", Some(Fault::Wildcard)),
             ("a_b.example.com", Some(Fault::Underscore)),
-            ("xn--.example.com", Some(Fault::Punycode)),
+            ("xn--.example.com", Some(Fault::Syntax)),
             ("xn--999999999.example.com", Some(Fault::Punycode)),
             ("", Some(Fault::Syntax)),
             ("example.com.", Some(Fault::Syntax)),

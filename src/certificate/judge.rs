@@ -99,7 +99,9 @@ pub fn next_change(facts: &Facts, context: &Context<'_>) -> Option<DateTime<Utc>
         }
         _ => [None, None],
     };
-    certificates.chain(staple).flatten().filter(|instant| *instant > context.now).min()
+    let lists = context.revocations.map(super::RevocationLists::all).unwrap_or_default();
+    let lists = lists.iter().flat_map(|list| [Some(list.this_update), list.next_update.and_then(after)]);
+    certificates.chain(staple).chain(lists).flatten().filter(|instant| *instant > context.now).min()
 }
 
 /// An end is the last second that counts (RFC 5280, 4.1.2.5): the change comes one second later.

@@ -179,7 +179,7 @@ fn half(name: &'static str, container: Container, belongs: impl Fn(&str) -> bool
 }
 
 fn pair(leaf: &CertificateFacts, chain: &[CertificateFacts], pkcs8: &[u8]) -> Pair {
-    let certificate: String = chain.iter().map(|c| pem::write("CERTIFICATE", &c.der).to_string()).collect();
+    let certificate: String = chain.iter().map(|c| pem::write("CERTIFICATE", &c.der.0).to_string()).collect();
     let key: Zeroizing<String> = pem::write("PRIVATE KEY", pkcs8);
     Pair::new(leaf.fingerprint.clone(), certificate, key)
 }

@@ -7,8 +7,9 @@ use super::{
         constraints,
         facts::CertificateFacts,
         names::hex,
+        opinion,
     },
-    Found, Subject,
+    Found, Subject, leaf, time,
 };
 
 const OTHER_ISSUER: &str = "get the issuer's current intermediate, or have the leaf issued under another CA";
@@ -363,4 +364,34 @@ pub(super) fn weak_issuer_key(subject: &Subject<'_>) -> Vec<Found> {
     };
     let wrong = subject.path.issuers().iter().filter(|c| !fine(c));
     wrong.map(|c| Found::on(c, format!("its key is {}, too weak or unknown to clients", c.key), OTHER_ISSUER)).collect()
+}
+
+pub(super) static SECOND_OPINION: Check = Check {
+    name: "second-opinion",
+    severity: Severity::Warning,
+    class: Class::Chain,
+    meaning: "Where roots are given and a path is found, rustls' own verifier finds one as well.",
+    source: "rustls-webpki; it knows no directoryName or mailbox constraints, and no P-521 with every hash",
+};
+
+pub(super) fn second_opinion(subject: &Subject<'_>) -> Vec<Found> {
+    let Some(leaf) = subject.leaf().filter(|_| subject.path.anchored) else { return Vec::new() };
+    // What was found already is not told twice.
+    let rules: [fn(&Subject<'_>) -> Vec<Found>; 9] = [
+        time::expired,
+        time::not_yet_valid,
+        leaf::leaf_is_ca,
+        leaf::purpose,
+        bad_signature,
+        issuer_not_ca,
+        issuer_purpose,
+        path_length,
+        name_constraints,
+    ];
+    if rules.iter().any(|rule| !rule(subject).is_empty()) {
+        return Vec::new();
+    }
+    let refusal = opinion::refusal(subject.facts, subject.context);
+    let remedy = "find out whether clients built on rustls matter, and what they dislike";
+    refusal.map(|why| Found::on(leaf, format!("rustls would refuse it: {why}"), remedy)).into_iter().collect()
 }

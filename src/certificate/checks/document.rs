@@ -27,7 +27,7 @@ const HEAD: &str = "\
 # The checks
 
 This page is generated from the table in `src/certificate/checks/mod.rs`; a test compares the two.
-Regenerate it with `UPDATE=1 cargo test --lib documentation`.
+Regenerate it with `UPDATE=1 cargo test --test generated`.
 
 Every check has a stable name. Its severity may be lowered with `spec.checks.warn` and `spec.checks.ignore`,
 except for checks of the class *unusable*: those guard against material that a gateway would refuse, and

@@ -7,6 +7,7 @@ mod key;
 mod leaf;
 mod names;
 mod profile;
+mod revocation;
 mod time;
 
 pub use document::documentation;
@@ -164,6 +165,10 @@ pub(super) static TABLE: &[Row] = &[
     letter(path(&chain::NAME_CONSTRAINTS_SYNTAX, chain::name_constraints_syntax)),
     path(&chain::WEAK_SIGNATURE, chain::weak_signature),
     path(&chain::WEAK_ISSUER_KEY, chain::weak_issuer_key),
+    supply(&chain::SECOND_OPINION, chain::second_opinion),
+    // Revocation.
+    path(&revocation::REVOKED, revocation::revoked),
+    letter(path(&revocation::REVOCATION_LIST, revocation::revocation_list)),
 ];
 
 /// All checks, in the order in which they run.

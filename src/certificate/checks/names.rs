@@ -185,21 +185,28 @@ pub(super) static COMMON_NAME: Check = Check {
     name: "common-name",
     severity: Severity::Info,
     class: Class::Rest,
-    meaning: "A common name repeats one of the subject alternative names, character for character.",
+    meaning: "A common name repeats one of the subject alternative names, or the domain in which one lies, character for character.",
     source: "CA/Browser Forum Baseline Requirements, 7.1.4.3",
 };
 
 pub(super) fn common_name(subject: &Subject<'_>) -> Vec<Found> {
     let Some(leaf) = subject.leaf() else { return Vec::new() };
     let Some(cn) = &leaf.subject_name.raw_common_name else { return Vec::new() };
-    let repeats = |name: &GeneralName| match name {
-        GeneralName::Dns(dns) => dns == cn,
-        GeneralName::Ip(_) => name.text() == *cn,
-        // Names of people and their mail have their own rules.
-        GeneralName::Email(_) => true,
-        _ => false,
-    };
-    if leaf.names().is_empty() || leaf.names().iter().any(repeats) {
+    let below = |dns: &str| dns.strip_suffix(cn.as_str()).is_some_and(|front| front.is_empty() || front.ends_with('.'));
+    // A common name is held against the names of its own kind; where there are none it misleads nobody.
+    let address = is_address(cn);
+    let (mut same_kind, mut repeated) = (address, false);
+    for name in leaf.names() {
+        match name {
+            GeneralName::Dns(dns) if !address => {
+                same_kind = true;
+                repeated |= below(dns);
+            }
+            GeneralName::Ip(_) if address => repeated |= name.text() == *cn,
+            _ => {}
+        }
+    }
+    if !same_kind || repeated || leaf.names().is_empty() {
         return Vec::new();
     }
     vec![Found::on(
@@ -226,6 +233,16 @@ pub(super) fn san_critical(subject: &Subject<'_>) -> Vec<Found> {
         _ => return Vec::new(),
     };
     vec![Found::on(leaf, message, "nothing: clients do not mind; the issuer's profile is odd")]
+}
+
+/// An IP address in some spelling: what ends in a number is one, says the URL standard (4.1, "ends in a number").
+fn is_address(text: &str) -> bool {
+    let last = text.rsplit('.').next().unwrap_or_default();
+    let number = last.strip_prefix("0x").map_or_else(
+        || !last.is_empty() && last.bytes().all(|b| b.is_ascii_digit()),
+        |digits| digits.bytes().all(|b| b.is_ascii_hexdigit()),
+    );
+    number || text.parse::<std::net::IpAddr>().is_ok()
 }
 
 /// More names than that make the handshake slow and the certificate hard to renew.
