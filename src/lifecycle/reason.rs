@@ -89,3 +89,38 @@ reasons! {
     /// The gateway's Secret already held the pair and is ours now.
     Adopted,
 }
+
+impl Reason {
+    /// `docs/conditions.md`.
+    #[must_use]
+    pub fn documentation() -> String {
+        let mut page = String::from(PREFACE);
+        for reason in Self::ALL {
+            page += &format!("| `{}` | {} |\n", reason.as_str(), reason.meaning().trim());
+        }
+        page
+    }
+}
+
+const PREFACE: &str = "\
+<!-- Generated from src/lifecycle/reason.rs by `UPDATE=1 cargo test --test generated`. Do not edit. -->
+# Conditions, reasons and events
+
+A GatewayCertificate has these conditions, each with `observedGeneration`, a stable reason and a message that says
+what to do:
+
+| condition | True means |
+|---|---|
+| `Accepted` | the spec is understood, and the operator granted the Secret it names |
+| `SourceValid` | what people supplied passed every check |
+| `SecretCurrent` | the gateway's Secret holds the desired pair: the supplied one or, while that is refused, the last good one |
+| `Served` | every ready gateway pod was seen, by a TLS handshake, to serve it (this version does not ask: always Unknown) |
+| `Ready` | all of the above (so never True in this version: Unknown is the best it gets) |
+
+Wait for them with kubectl: `kubectl wait --for=condition=SecretCurrent gwcert/NAME`.
+
+Reasons, of conditions, history entries and events:
+
+| reason | meaning and remedy |
+|---|---|
+";

@@ -7,6 +7,7 @@ mod world;
 mod crash;
 mod drift;
 mod gone;
+mod law10;
 mod leaks;
 mod ownership;
 mod permission;

@@ -17,19 +17,9 @@ fn is_early(certificate: &CertificateFacts, now: DateTime<Utc>) -> bool {
     now < certificate.not_before
 }
 
+/// Messages name instants, never spans: they end up in statuses, which must not change by the mere passing of time.
 fn text(instant: DateTime<Utc>) -> String {
     instant.format("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
-/// `3 days`, `5 hours`: one unit is enough for a person.
-fn span(duration: Duration) -> String {
-    let (count, unit) = match duration {
-        d if d.num_days() > 1 => (d.num_days(), "days"),
-        d if d.num_hours() > 1 => (d.num_hours(), "hours"),
-        d if d.num_minutes() > 1 => (d.num_minutes(), "minutes"),
-        d => (d.num_seconds(), "seconds"),
-    };
-    format!("{count} {unit}")
 }
 
 /// What to do about one that has to be replaced.
@@ -54,7 +44,7 @@ pub(super) fn expired(subject: &Subject<'_>) -> Vec<Found> {
     let now = subject.context.now;
     let late = subject.path.certificates.iter().filter(|c| is_expired(c, now));
     late.map(|c| {
-        let message = format!("expired {} ago, at {}", span(now - c.not_after), text(c.not_after));
+        let message = format!("expired at {}", text(c.not_after));
         Found::on(c, message, renewal(subject, c))
     })
     .collect()
@@ -73,7 +63,7 @@ pub(super) fn not_yet_valid(subject: &Subject<'_>) -> Vec<Found> {
     let early = subject.path.certificates.iter().filter(|c| is_early(c, now));
     early
         .map(|c| {
-            let message = format!("becomes valid in {}, at {}", span(c.not_before - now), text(c.not_before));
+            let message = format!("becomes valid only at {}", text(c.not_before));
             Found::on(c, message, "wait until then, or have one issued that is valid now; compare the clocks")
         })
         .collect()
@@ -96,7 +86,7 @@ pub(super) fn expires_soon(subject: &Subject<'_>) -> Vec<Found> {
         .iter()
         .filter(soon)
         .map(|c| {
-            let message = format!("expires in {}, at {}", span(c.not_after - now), text(c.not_after));
+            let message = format!("expires at {}", text(c.not_after));
             Found::on(c, message, renewal(subject, c))
         })
         .collect()
