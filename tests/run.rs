@@ -1,0 +1,192 @@
+//! The program itself, against a real API server: started, terminated, killed, started again.
+
+use std::{
+    io::Read,
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use certkeeper::api::GatewayCertificate;
+use certkeeper_control_plane::{ControlPlane, shared_or_left_out};
+use certkeeper_simulator::ca::Ca;
+use chrono::Utc;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::{
+    Api, Client, CustomResourceExt, ResourceExt,
+    api::{ListParams, Patch, PatchParams, PostParams},
+};
+use serde_json::json;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_certkeeper");
+
+struct Running {
+    child: Child,
+    log: JoinHandle<String>,
+}
+
+impl Running {
+    fn start(kubeconfig: &Path, namespace: &str) -> Self {
+        let mut child = Command::new(PROGRAM)
+            .args(["run", "--log-format", "json", "--log", "trace", "--namespace", namespace])
+            .args(["--allow", &format!("{namespace}-mesh/gw-certs"), "--kubeconfig"])
+            .arg(kubeconfig)
+            .env_remove("RUST_LOG")
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        let mut stderr = child.stderr.take().expect("piped");
+        // Read beside, or a full pipe would hold it up.
+        let log = std::thread::spawn(move || {
+            let mut text = String::new();
+            stderr.read_to_string(&mut text).expect("UTF-8");
+            text
+        });
+        Self { child, log }
+    }
+
+    /// Sends a signal and returns the exit code and the log.
+    fn end(mut self, signal: &str) -> (Option<i32>, String) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().expect("kill runs").success());
+        let status = self.child.wait().expect("it ends");
+        (status.code(), self.log.join().expect("no panic"))
+    }
+}
+
+fn certkeeper(arguments: &[&str]) -> Output {
+    Command::new(PROGRAM).args(arguments).output().expect("it runs")
+}
+
+async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, look: impl Fn() -> F) -> T {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn prepare(client: &Client, namespace: &str) {
+    let crds: Api<k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition> =
+        Api::all(client.clone());
+    let crd = GatewayCertificate::crd();
+    crds.patch(&crd.name_any(), &PatchParams::apply("test").force(), &Patch::Apply(&crd)).await.expect("applied");
+    let all: Api<GatewayCertificate> = Api::all(client.clone());
+    eventually("the CRD is served", || async { all.list(&ListParams::default()).await.ok() }).await;
+    for name in [namespace.to_owned(), format!("{namespace}-mesh")] {
+        let object: Namespace = serde_json::from_value(json!({"metadata": {"name": name}})).expect("a namespace");
+        Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &object).await.expect("created");
+    }
+    let object: GatewayCertificate = serde_json::from_value(json!({
+        "metadata": {"name": "x"},
+        "spec": {
+            "domain": "example.com", "byo": {"secretRef": {"name": "supplied"}},
+            "gateway": {"secretRef": {"namespace": format!("{namespace}-mesh"), "name": "gw-certs"}},
+        },
+    }))
+    .expect("a GatewayCertificate");
+    let objects: Api<GatewayCertificate> = Api::namespaced(client.clone(), namespace);
+    objects.create(&PostParams::default(), &object).await.expect("accepted");
+}
+
+/// Supplies a new pair; returns its fingerprint and its key.
+async fn supply(client: &Client, namespace: &str) -> (String, String) {
+    let ca = Ca::root("Run Root", Utc::now()).expect("a root");
+    let issued = ca.leaf(&["*.example.com"]).issue().expect("a leaf");
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "supplied"},
+        "stringData": {"tls.crt": issued.certificate(), "tls.key": issued.key()},
+    });
+    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    api.patch("supplied", &PatchParams::apply("a-person").force(), &Patch::Apply(secret)).await.expect("supplied");
+    (issued.fingerprint().to_owned(), issued.key().to_owned())
+}
+
+/// Waits until the status says that this leaf is in the gateway's Secret.
+async fn promoted(client: &Client, namespace: &str, fingerprint: &str) {
+    let objects: Api<GatewayCertificate> = Api::namespaced(client.clone(), namespace);
+    eventually("the pair is promoted", || async {
+        let certificate = objects.get("x").await.expect("there").status?.certificate?;
+        (certificate.fingerprint == fingerprint).then_some(())
+    })
+    .await;
+}
+
+async fn plane(test: &str) -> Option<(&'static ControlPlane, Client)> {
+    let plane = shared_or_left_out(test).await.expect("a control plane")?;
+    let client = plane.client().expect("a client");
+    Some((plane, client))
+}
+
+#[tokio::test]
+async fn it_promotes_ends_cleanly_on_sigterm_and_never_logs_key_material_even_at_trace() {
+    let Some((plane, client)) = plane("run: SIGTERM").await else { return };
+    prepare(&client, "term").await;
+    let running = Running::start(&plane.kubeconfig(), "term");
+    let (fingerprint, key) = supply(&client, "term").await;
+    promoted(&client, "term", &fingerprint).await;
+    let kubeconfig = plane.kubeconfig();
+    let kubeconfig = kubeconfig.to_str().expect("UTF-8");
+    let status = certkeeper(&["status", "-n", "term", "--kubeconfig", kubeconfig, "--output", "json"]);
+    let answer: serde_json::Value = serde_json::from_slice(&status.stdout).expect("JSON");
+    assert_eq!(answer["items"][0]["status"]["certificate"]["fingerprint"], json!(fingerprint));
+    assert_eq!(status.status.code(), Some(0), "nothing is known to be wrong");
+    let table = certkeeper(&["status", "-n", "term", "--kubeconfig", kubeconfig]);
+    assert!(String::from_utf8_lossy(&table.stdout).contains("SecretCurrent"));
+    let (code, log) = running.end("-TERM");
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "each line is JSON");
+    assert!(log.contains("certkeeper stopped"));
+    for line in key.lines().filter(|line| !line.starts_with("-----")) {
+        assert!(!log.contains(line), "a line of the key was logged");
+        let base64 = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &line[..48]);
+        assert!(!log.contains(&base64), "the key was logged as base64");
+    }
+}
+
+#[tokio::test]
+async fn killed_at_any_moment_of_a_rotation_it_converges_after_a_restart() {
+    let Some((plane, client)) = plane("run: kill -9").await else { return };
+    prepare(&client, "kill").await;
+    for delay in [0_u64, 5, 10, 20, 40, 80] {
+        let running = Running::start(&plane.kubeconfig(), "kill");
+        supply(&client, "kill").await;
+        tokio::time::sleep(Duration::from_millis(delay * 5)).await;
+        let (code, _) = running.end("-KILL");
+        assert_eq!(code, None, "it was killed");
+    }
+    let running = Running::start(&plane.kubeconfig(), "kill");
+    let (fingerprint, _) = supply(&client, "kill").await;
+    promoted(&client, "kill", &fingerprint).await;
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), "kill-mesh");
+    let versions = || async {
+        let list = secrets.list(&ListParams::default()).await.expect("readable");
+        list.iter().map(|secret| secret.resource_version()).collect::<Vec<_>>()
+    };
+    let before = versions().await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(before, versions().await, "converged, then silent");
+    assert_eq!(running.end("-TERM").0, Some(0));
+}
+
+#[test]
+fn bad_arguments_and_an_absent_cluster_exit_with_2_and_say_what_to_do() {
+    let bad = certkeeper(&["run", "--allow", "no-slash", "--kubeconfig", "/nonexistent"]);
+    assert_eq!(bad.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&bad.stderr).contains("NAMESPACE/NAME"));
+    let absent = certkeeper(&["status", "--kubeconfig", "/nonexistent/config"]);
+    assert_eq!(absent.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&absent.stderr).contains("/nonexistent/config"));
+}
+
+#[test]
+fn crds_prints_what_crds_holds() {
+    let printed = certkeeper(&["crds"]);
+    let held = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/crds/gatewaycertificates.yaml")).expect("there");
+    assert_eq!(printed.stdout, held);
+}
