@@ -70,6 +70,24 @@ pub enum Error {
         /// The end of its log.
         output: String,
     },
+    /// A program that was expected to end did not.
+    #[error("{program} still ran after {seconds} s; its last lines:\n{output}")]
+    StillRuns {
+        /// Its name.
+        program: &'static str,
+        /// How long it was given.
+        seconds: u64,
+        /// The end of its log.
+        output: String,
+    },
+    /// A `kubectl` command that was expected to work did not.
+    #[error("kubectl {arguments} failed:\n{output}")]
+    Kubectl {
+        /// What it was asked for.
+        arguments: String,
+        /// What it said, both streams.
+        output: String,
+    },
     /// The API server runs but did not become ready in time.
     #[error("kube-apiserver was not ready after {seconds} s: {last}; its last lines:\n{output}")]
     NotReady {

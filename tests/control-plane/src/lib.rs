@@ -26,9 +26,12 @@ mod kubectl;
 mod left_out;
 mod plane;
 mod supervised;
+mod walk;
 
 pub use binaries::Binaries;
 pub use error::Error;
-pub use kubectl::kubectl;
+pub use kubectl::{Kubectl, kubectl};
 pub use left_out::{WITHOUT_APISERVER, left_out, shared, shared_or_left_out};
 pub use plane::{ControlPlane, Settings};
+pub use supervised::Supervised;
+pub use walk::Walk;

@@ -10,6 +10,7 @@ use std::{
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
 };
 
 use crate::Error;
@@ -42,21 +43,21 @@ done
 exit 1
 "#;
 
-/// A program under its supervisor, with a log file.
-pub(crate) struct Supervised {
+/// A program that ends when this value is dropped or when this process dies, however it dies; its output goes to a
+/// log file.
+pub struct Supervised {
     program: &'static str,
     supervisor: Child,
     log: PathBuf,
 }
 
 impl Supervised {
-    /// Starts `binary` with `arguments`; what it writes goes to `log`.
-    pub(crate) fn start(
-        program: &'static str,
-        binary: &Path,
-        arguments: &[String],
-        log: PathBuf,
-    ) -> Result<Self, Error> {
+    /// Starts `binary` with `arguments`; what it writes goes to `log`. `program` is its name in errors.
+    ///
+    /// # Errors
+    /// [`Error::File`] if there can be no log, [`Error::Spawn`] if there is no `sh`. A binary that cannot be run shows
+    /// in [`Supervised::check`].
+    pub fn start(program: &'static str, binary: &Path, arguments: &[String], log: PathBuf) -> Result<Self, Error> {
         let output = File::create(&log).map_err(Error::file("create", &log))?;
         let errors = output.try_clone().map_err(Error::file("use", &log))?;
         let mut command = Command::new("sh");
@@ -68,15 +69,21 @@ impl Supervised {
         Ok(Self { program, supervisor, log })
     }
 
-    /// Sends a signal by name ("STOP", "CONT", "KILL") to the program.
-    pub(crate) fn signal(&mut self, name: &str) -> Result<(), Error> {
+    /// Sends a signal by name ("TERM", "STOP", "CONT", "KILL") to the program.
+    ///
+    /// # Errors
+    /// [`Error::Spawn`] if the supervisor is gone.
+    pub fn signal(&mut self, name: &str) -> Result<(), Error> {
         let Some(pipe) = self.supervisor.stdin.as_mut() else { return Ok(()) };
         writeln!(pipe, "{name}")
             .map_err(|source| Error::Spawn { program: format!("signal for {}", self.program), source })
     }
 
-    /// An error if the program has ended.
-    pub(crate) fn check(&mut self) -> Result<(), Error> {
+    /// Whether the program still runs.
+    ///
+    /// # Errors
+    /// [`Error::Ended`], with the end of its log, if it does not.
+    pub fn check(&mut self) -> Result<(), Error> {
         match self.supervisor.try_wait() {
             Ok(None) => Ok(()),
             Ok(Some(status)) => Err(Error::Ended { program: self.program, status, output: self.tail() }),
@@ -84,20 +91,56 @@ impl Supervised {
         }
     }
 
-    /// Ends the program at once and waits until it is gone.
-    pub(crate) fn end(&mut self) -> Option<ExitStatus> {
+    /// Waits until the program ends by itself (or by a signal that was sent), for at most `patience`.
+    ///
+    /// # Errors
+    /// [`Error::StillRuns`] if it has not ended by then.
+    pub fn wait(&mut self, patience: Duration) -> Result<ExitStatus, Error> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let failed = |source| Error::Spawn { program: self.program.to_owned(), source };
+            if let Some(status) = self.supervisor.try_wait().map_err(failed)? {
+                return Ok(status);
+            }
+            if Instant::now() > deadline {
+                let (program, seconds, output) = (self.program, patience.as_secs(), self.tail());
+                return Err(Error::StillRuns { program, seconds, output });
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Kills the program and waits until it is gone.
+    pub fn end(&mut self) -> Option<ExitStatus> {
         drop(self.supervisor.stdin.take());
         self.supervisor.wait().ok()
     }
 
     /// The end of its log.
-    pub(crate) fn tail(&self) -> String {
+    pub fn tail(&self) -> String {
         tail(&self.log)
     }
 
     /// The process id of the supervisor, whose children are the program and the watcher.
-    pub(crate) fn id(&self) -> u32 {
+    pub fn id(&self) -> u32 {
         self.supervisor.id()
+    }
+
+    /// The process id of the program itself: its supervisor's first child. `None` once it has ended.
+    pub fn program_id(&self) -> Option<u32> {
+        let supervisor = self.id();
+        let list = std::fs::read_to_string(format!("/proc/{supervisor}/task/{supervisor}/children")).ok()?;
+        list.split_whitespace().next()?.parse().ok()
+    }
+}
+
+impl std::fmt::Debug for Supervised {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Supervised")
+            .field("program", &self.program)
+            .field("log", &self.log)
+            .finish_non_exhaustive()
     }
 }
 
