@@ -148,8 +148,10 @@ pub(crate) fn lock(path: &Path) -> Result<File, Error> {
 
 /// A line on stderr that a test's capturing of output does not swallow.
 pub(crate) fn say(message: std::fmt::Arguments<'_>) {
+    // In one write: tests run side by side, and their lines must not mix.
+    let line = format!("control plane: {message}\n");
     // Nothing is lost if stderr is closed: the work goes on.
-    let _ = writeln!(stderr(), "control plane: {message}");
+    let _ = stderr().write_all(line.as_bytes());
 }
 
 /// Builds one program into `folder` unless it is there. The name appears only once the program is whole.

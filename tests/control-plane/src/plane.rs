@@ -69,19 +69,18 @@ impl ControlPlane {
         let binaries = found.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
         let mut attempt = 1;
         loop {
-            match Self::attempt(&binaries, &settings).await {
+            match Self::attempt(&binaries, &settings, free_ports()?).await {
                 Err(error) if error.is_port_clash() && attempt < ATTEMPTS => attempt += 1,
                 answer => return answer,
             }
         }
     }
 
-    async fn attempt(binaries: &Binaries, settings: &Settings) -> Result<Self, Error> {
+    async fn attempt(binaries: &Binaries, settings: &Settings, [etcd_port, port]: [u16; 2]) -> Result<Self, Error> {
         let folder = tempfile::Builder::new().prefix("certkeeper-control-plane-").tempdir();
         let folder = folder.map_err(Error::file("create a folder in", std::env::temp_dir()))?;
         let janitor = Janitor::start(folder.path())?;
         let authority = Authority::new()?;
-        let [etcd_port, port] = free_ports()?;
         write_certificates(&authority, folder.path())?;
         let endpoint = format!("https://127.0.0.1:{port}");
         let kubeconfig = write_kubeconfig(&authority, folder.path(), &endpoint, "admin", &["system:masters"])?;
@@ -381,4 +380,30 @@ fn write_private(path: &Path, text: &str) -> Result<(), Error> {
     let mut options = fs::OpenOptions::new();
     let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
     file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(Error::file("write", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::left_out::shared_or_left_out;
+
+    #[tokio::test]
+    async fn a_port_that_somebody_else_took_is_told_from_other_failures() -> Result<(), Error> {
+        if shared_or_left_out("a port that somebody else took is told from other failures").await?.is_none() {
+            return Ok(());
+        }
+        let binaries = Binaries::find()?;
+        let somebody = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let taken = somebody.local_addr().expect("its address").port();
+        for position in [0, 1] {
+            let mut ports = free_ports()?;
+            ports[position] = taken;
+            let error = ControlPlane::attempt(&binaries, &Settings::default(), ports).await.expect_err("a clash");
+            assert!(error.is_port_clash(), "{error}");
+        }
+        let not_etcd = Binaries { etcd: "/bin/false".into(), ..binaries };
+        let error = ControlPlane::attempt(&not_etcd, &Settings::default(), free_ports()?).await.expect_err("no etcd");
+        assert!(matches!(&error, Error::Ended { program: "etcd", .. }) && !error.is_port_clash(), "{error}");
+        Ok(())
+    }
 }
