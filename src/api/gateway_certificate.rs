@@ -63,7 +63,7 @@ pub struct GatewayCertificateSpec {
     #[serde(default)]
     pub suspend: bool,
 
-    /// The cluster's domain, without "*.": the certificate must cover "*.<domain>".
+    /// The cluster's domain, without "*.": the certificate must cover "*." followed by it.
     /// Default: the key "domain" of the ConfigMap kube-system/shoot-info.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
