@@ -13,4 +13,5 @@ mod ownership;
 mod permission;
 mod promotion;
 mod refusal;
+mod rights;
 mod time;

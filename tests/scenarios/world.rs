@@ -24,7 +24,11 @@ use crate::pki;
 use chrono::{DateTime, SubsecRound, Utc};
 use k8s_openapi::{
     ByteString,
-    api::{core::v1::Namespace, core::v1::Secret, events::v1::Event},
+    api::{
+        core::v1::{Namespace, Secret},
+        events::v1::Event,
+        rbac::v1::{Role, RoleBinding},
+    },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{
@@ -113,6 +117,30 @@ impl World {
     pub async fn in_memory() -> Self {
         let server = ApiServer::new();
         Self::new(server.client(), Some(server)).await
+    }
+
+    /// A world on a real API server, and the client of a user who has just these rules: in the home namespace and in
+    /// the mesh namespace. `None` where the real API server is left out.
+    pub async fn restricted(scenario: &str, home: Value, mesh: Value) -> Option<(Self, Client)> {
+        let plane = certkeeper_control_plane::shared_or_left_out(scenario).await.expect("a control plane")?;
+        let world = Self::new(plane.client().expect("a client"), None).await;
+        let user = format!("user-{}", world.home);
+        for (namespace, rules) in [(&world.home, home), (&world.mesh, mesh)] {
+            let role: Role =
+                serde_json::from_value(json!({"metadata": {"name": "keeper"}, "rules": rules})).expect("rules");
+            let api: Api<Role> = Api::namespaced(world.client.clone(), namespace);
+            api.create(&PostParams::default(), &role).await.expect("a Role");
+            let binding: RoleBinding = serde_json::from_value(json!({
+                "metadata": {"name": "keeper"},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "keeper"},
+                "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
+            }))
+            .expect("a binding");
+            let api: Api<RoleBinding> = Api::namespaced(world.client.clone(), namespace);
+            api.create(&PostParams::default(), &binding).await.expect("a RoleBinding");
+        }
+        let client = plane.client_for(&user, &[]).await.expect("a client");
+        Some((world, guarded(client)))
     }
 
     /// `None` where the real API server is left out by the person's own word.
