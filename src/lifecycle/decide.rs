@@ -156,8 +156,8 @@ fn keepsake_write(observed: &Observed, candidates: &Candidates<'_>, choice: Choi
         return None;
     }
     let target = observed.object.wants.gateway_secret.keepsake();
-    let base = match &observed.keepsake {
-        Slot::Absent => None,
+    let (base, remove) = match &observed.keepsake {
+        Slot::Absent => (None, Vec::new()),
         Slot::Present(kept) => {
             let better = candidates.keepsake.as_ref().is_some_and(|keepsake| {
                 let chosen = candidates.judged(choice);
@@ -168,11 +168,11 @@ fn keepsake_write(observed: &Observed, candidates: &Candidates<'_>, choice: Choi
             if !is_ours(observed, kept) || kept.immutable || kept.deleting || current || better {
                 return None;
             }
-            Some(kept.version.clone())
+            (Some(kept.version.clone()), kept.leftovers.clone())
         }
         Slot::NotRead | Slot::Pending | Slot::Denied(_) => return None,
     };
-    let (remove, undone) = (Vec::new(), Vec::new());
+    let undone = Vec::new();
     Some(Write { target, base, pair: pair.clone(), staple: None, remove, undone, entry: None })
 }
 
