@@ -137,6 +137,9 @@ pub(super) fn matches(pattern: &str, host: &str) -> bool {
 /// `*.` over a name under which anybody can register (`*.co.uk`): the suffix, if the list of public suffixes
 /// has it in its ICANN or private section.
 pub(super) fn wildcard_over_public_suffix(pattern: &str) -> Option<PublicSuffix> {
+    if fault(pattern).is_some() {
+        return None;
+    }
     let rest = pattern.strip_prefix("*.")?.to_ascii_lowercase();
     let suffix = psl::suffix(rest.as_bytes())?;
     if suffix.as_bytes().len() != rest.len() {
