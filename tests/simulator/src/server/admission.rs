@@ -11,8 +11,8 @@ const IMMUTABLE: &str = "field is immutable when `immutable` is set";
 const KEY_FORM: &str = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  \
     or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
 
-/// Defaults and conversions that decoding does.
-pub(crate) fn default(resource: &Resource, object: &mut Value, create: bool) {
+/// Defaults and conversions that decoding does; what it sets belongs to the writer.
+pub(crate) fn default(resource: &Resource, object: &mut Value) {
     match (resource.group.as_str(), resource.kind.as_str()) {
         ("", "Secret") => {
             fold_string_data(object);
@@ -23,19 +23,22 @@ pub(crate) fn default(resource: &Resource, object: &mut Value, create: bool) {
         ("", "Namespace") => {
             let name = object["metadata"]["name"].clone();
             object["metadata"]["labels"]["kubernetes.io/metadata.name"] = name;
-            if create {
-                object["spec"]["finalizers"] = json!(["kubernetes"]);
-                object["status"] = json!({"phase": "Active"});
-            }
         }
-        ("", "Pod") if create => object["status"] = json!({"phase": "Pending"}),
-        ("", "Service") if create => {
-            if object["spec"]["type"].is_null() {
-                object["spec"]["type"] = "ClusterIP".into();
-            }
-            object["status"] = json!({"loadBalancer": {}});
-        }
+        ("", "Service") if object["spec"]["type"].is_null() => object["spec"]["type"] = "ClusterIP".into(),
         ("apiextensions.k8s.io", _) => default_definition(object),
+        _ => {}
+    }
+}
+
+/// What the resource's strategy adds to a new object; nobody owns that.
+pub(crate) fn prepare_create(resource: &Resource, object: &mut Value) {
+    match (resource.group.as_str(), resource.kind.as_str()) {
+        ("", "Namespace") => {
+            object["spec"]["finalizers"] = json!(["kubernetes"]);
+            object["status"] = json!({"phase": "Active"});
+        }
+        ("", "Pod") => object["status"] = json!({"phase": "Pending"}),
+        ("", "Service") => object["status"] = json!({"loadBalancer": {}}),
         _ => {}
     }
 }
@@ -128,6 +131,7 @@ fn validate_secret(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
     }
     let required: &[&str] = match object["type"].as_str().unwrap_or_default() {
         "kubernetes.io/tls" => &["tls.crt", "tls.key"],
+        "kubernetes.io/basic-auth" if !has_any(&object["data"], &["username", "password"]) => &["username", "password"],
         "kubernetes.io/ssh-auth" => &["ssh-privatekey"],
         "kubernetes.io/dockercfg" => &[".dockercfg"],
         "kubernetes.io/dockerconfigjson" => &[".dockerconfigjson"],
@@ -141,6 +145,10 @@ fn validate_secret(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
         errors.push(FieldError::required(format!("metadata.annotations[{account}]"), ""));
     }
     errors
+}
+
+fn has_any(data: &Value, keys: &[&str]) -> bool {
+    keys.iter().any(|key| data.get(*key).is_some())
 }
 
 fn validate_config_map(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
@@ -187,7 +195,7 @@ mod tests {
     fn complaints(object: Value, old: Option<Value>) -> Vec<String> {
         let secret = Registry::new().find("", "v1", "secrets").unwrap();
         let mut object = object;
-        default(&secret, &mut object, old.is_none());
+        default(&secret, &mut object);
         validate(&secret, &object, old.as_ref()).iter().map(|error| format!("{error:?}")).collect()
     }
 

@@ -26,13 +26,13 @@ pub(crate) fn resources() -> Vec<Resource> {
     vec![
         resource("", "v1", "Secret", "secrets", true, plain.clone(), secret()),
         resource("", "v1", "ConfigMap", "configmaps", true, plain.clone(), config_map()),
-        resource("", "v1", "ServiceAccount", "serviceaccounts", true, plain, json!({})),
-        resource("", "v1", "Namespace", "namespaces", false, with_status, json!({})),
+        resource("", "v1", "ServiceAccount", "serviceaccounts", true, plain, any()),
+        resource("", "v1", "Namespace", "namespaces", false, with_status, any()),
         resource("", "v1", "Pod", "pods", true, pod, pod_types()),
         resource("", "v1", "Service", "services", true, service, service_types()),
-        resource("", "v1", "Event", "events", true, event.clone(), json!({})),
-        resource("events.k8s.io", "v1", "Event", "events", true, event, json!({})),
-        resource("coordination.k8s.io", "v1", "Lease", "leases", true, lease, json!({})),
+        resource("", "v1", "Event", "events", true, event.clone(), any()),
+        resource("events.k8s.io", "v1", "Event", "events", true, event, any()),
+        resource("coordination.k8s.io", "v1", "Lease", "leases", true, lease, any()),
         resource(
             "apiextensions.k8s.io",
             "v1",
@@ -40,7 +40,7 @@ pub(crate) fn resources() -> Vec<Resource> {
             "customresourcedefinitions",
             false,
             definition,
-            json!({}),
+            any(),
         ),
     ]
 }
@@ -68,6 +68,10 @@ fn resource(
     }
 }
 
+fn any() -> Value {
+    json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
+}
+
 fn strings() -> Value {
     json!({"type": "object", "additionalProperties": {"type": "string"}})
 }
@@ -92,24 +96,35 @@ fn list_by(keys: &[&str]) -> Value {
 }
 
 fn pod_types() -> Value {
-    json!({"type": "object", "properties": {
+    open(json!({"type": "object", "properties": {
         "apiVersion": {"type": "string"}, "kind": {"type": "string"},
         "spec": {"type": "object", "properties": {
             "containers": list_by(&["name"]), "initContainers": list_by(&["name"]), "volumes": list_by(&["name"]),
         }},
         "status": {"type": "object", "properties": {"conditions": list_by(&["type"]), "podIPs": list_by(&["ip"])}},
-    }})
+    }}))
+}
+
+/// These types are not complete: what they do not name is taken as it is.
+fn open(mut types: Value) -> Value {
+    types["x-kubernetes-preserve-unknown-fields"] = true.into();
+    for part in types["properties"].as_object_mut().into_iter().flatten().map(|(_, part)| part) {
+        if part["type"] == "object" {
+            part["x-kubernetes-preserve-unknown-fields"] = true.into();
+        }
+    }
+    types
 }
 
 fn service_types() -> Value {
-    json!({"type": "object", "properties": {
+    open(json!({"type": "object", "properties": {
         "apiVersion": {"type": "string"}, "kind": {"type": "string"},
         "spec": {"type": "object", "properties": {
             "ports": list_by(&["port", "protocol"]),
             "selector": {"type": "object", "x-kubernetes-map-type": "atomic"},
         }},
         "status": {"type": "object", "properties": {"conditions": list_by(&["type"])}},
-    }})
+    }}))
 }
 
 /// Decodes an object into the resource's type and back, as the real server does: fields that the type does not
@@ -130,6 +145,7 @@ pub(crate) fn decode(resource: &Resource, object: Value) -> Result<Value, ApiErr
     };
     let mut typed = typed.map_err(|error| {
         let (kind, version) = (&resource.kind, &resource.version);
+        let error = in_words_of_go(&error.to_string());
         ApiError::bad_request(format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {error}"))
     })?;
     for part in ["/metadata", ""] {
@@ -140,19 +156,19 @@ pub(crate) fn decode(resource: &Resource, object: Value) -> Result<Value, ApiErr
     Ok(typed)
 }
 
+/// The decoder's complaint about base64, which clients may look for; others are left in our own words.
+fn in_words_of_go(error: &str) -> String {
+    let offset = error.split_once("Invalid symbol").and_then(|(_, rest)| rest.split_once("offset "));
+    match offset {
+        Some((_, rest)) => format!("illegal base64 data at input byte {}", rest.trim_end_matches('.')),
+        None => error.to_owned(),
+    }
+}
+
 /// Go's `omitempty` for the maps and lists that callers look at.
 fn drop_empty(map: &mut Map<String, Value>) {
-    const PARTS: [&str; 9] = [
-        "labels",
-        "annotations",
-        "finalizers",
-        "ownerReferences",
-        "managedFields",
-        "data",
-        "stringData",
-        "binaryData",
-        "generateName",
-    ];
+    const PARTS: [&str; 8] =
+        ["labels", "annotations", "finalizers", "ownerReferences", "data", "stringData", "binaryData", "generateName"];
     map.retain(|name, value| {
         let empty = match value {
             Value::Object(map) => map.is_empty(),

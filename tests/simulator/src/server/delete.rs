@@ -117,14 +117,14 @@ fn check_preconditions(resource: &Resource, object: &Value, wanted: &Value) -> R
             "the UID in the precondition ({wanted}) does not match the UID in record ({uid}). The object might have \
              been deleted and then recreated"
         );
-        return Err(ApiError::conflict(resource, name, &why));
+        return Err(ApiError::delete_conflict(resource, name, &why));
     }
     if let Some(wanted) = wanted["resourceVersion"].as_str().filter(|wanted| *wanted != version) {
         let why = format!(
             "the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record \
              ({version}). The object might have been modified"
         );
-        return Err(ApiError::conflict(resource, name, &why));
+        return Err(ApiError::delete_conflict(resource, name, &why));
     }
     Ok(())
 }

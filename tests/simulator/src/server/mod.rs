@@ -275,7 +275,8 @@ fn seed_namespace(store: &mut Store, name: &str) {
     let Some(resource) = store.registry.find("", "v1", "namespaces") else { return };
     let mut namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
     object::prepare_create(store, &resource, "", &mut namespace);
-    admission::default(&resource, &mut namespace, true);
+    admission::default(&resource, &mut namespace);
+    admission::prepare_create(&resource, &mut namespace);
     store.put(&resource.storage(), (String::new(), name.to_owned()), namespace);
 }
 
@@ -291,7 +292,13 @@ impl Inner {
         let route = call.route.clone().ok_or_else(ApiError::no_such_path)?;
         let resource = self.store.registry.find(&route.group, &route.version, &route.plural);
         let resource = resource.filter(|resource| resource.namespaced || route.namespace.is_none());
-        let resource = resource.ok_or_else(ApiError::no_such_path)?;
+        let resource = resource.ok_or_else(|| {
+            // A group of the server's own answers with a Status, the rest of the world with text.
+            let own = |known: &Arc<registry::Resource>| {
+                !known.traits.custom && known.group == route.group && known.version == route.version
+            };
+            if self.store.registry.all().any(own) { ApiError::no_such_resource() } else { ApiError::no_such_path() }
+        })?;
         // An object of a namespaced resource is only found in its namespace.
         if resource.namespaced && route.name.is_some() && route.namespace.is_none() {
             return Err(ApiError::no_such_path());
@@ -340,7 +347,8 @@ impl Inner {
             Some("eviction") if resource.kind == "Pod" && call.info.verb == "create" => {
                 return delete::evict(&mut self.store, &target(&resource, &route, false), call);
             }
-            Some(_) => return Err(ApiError::no_such_path()),
+            Some(_) if resource.traits.custom => return Err(ApiError::no_such_path()),
+            Some(_) => return Err(ApiError::no_such_resource()),
         };
         let target = target(&resource, &route, status);
         match call.info.verb.as_str() {
@@ -355,6 +363,7 @@ impl Inner {
                 let list = read::list(&self.store, &resource, &selector, call)?;
                 delete::delete_collection(&mut self.store, &resource, &selector, call, list)
             }
+            verb if resource.traits.custom && !verb.is_empty() => Err(ApiError::not_supported(&resource, verb)),
             _ => Err(ApiError::method_not_allowed()),
         }
     }

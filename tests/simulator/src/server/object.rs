@@ -144,14 +144,13 @@ pub(crate) fn validate(resource: &Resource, object: &Value) -> Vec<FieldError> {
         errors.push(FieldError::too_long("metadata.annotations", ANNOTATIONS, "bytes"));
     }
     for (index, finalizer) in metadata["finalizers"].as_array().into_iter().flatten().enumerate() {
-        // A custom finalizer needs a domain, so that it can be told whose it is.
-        if !finalizer.as_str().is_some_and(|text| text.contains('/') || !resource.traits.custom) {
+        // Custom resources get away with a warning.
+        let standard = ["orphan", "foregroundDeletion", "kubernetes"];
+        let named = finalizer.as_str().is_some_and(|text| text.contains('/') || standard.contains(&text));
+        if !named && !resource.traits.custom {
             let path = format!("metadata.finalizers[{index}]");
-            errors.push(FieldError::invalid(
-                path,
-                finalizer,
-                "name is neither a standard finalizer name nor is it fully qualified",
-            ));
+            let rule = "name is neither a standard finalizer name nor is it fully qualified";
+            errors.push(FieldError::invalid(path, finalizer, rule));
         }
     }
     errors
@@ -161,7 +160,7 @@ fn validate_name(resource: &Resource, name: &str, errors: &mut Vec<FieldError>) 
     let label = resource.kind == "Namespace" || resource.kind == "Service";
     let (form, longest, rule) = if label { (&LABEL_FORM, 63, LABEL) } else { (&SUBDOMAIN_FORM, 253, SUBDOMAIN) };
     if name.len() > longest {
-        let rule = format!("must be no more than {longest} bytes");
+        let rule = format!("must be no more than {longest} characters");
         errors.push(FieldError::invalid("metadata.name", &name.into(), rule));
     }
     if !form.is_match(name) {

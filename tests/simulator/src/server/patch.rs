@@ -28,9 +28,22 @@ pub(crate) fn patched(resource: &Resource, old: &Value, media: &str, patch: &Val
                 .map_err(|error| ApiError::bad_request(format!("error decoding patch: {error}")))?;
             json_patch::patch(&mut object, &patch).map_err(|error| unprocessable(&error.to_string()))?;
         }
-        _ => return Err(ApiError::unsupported_media_type(&supported(resource))),
+        _ => return Err(unsupported(resource)),
     }
     Ok(object)
+}
+
+/// Refuses media types that the resource does not take, before anything else is looked at.
+pub(crate) fn check_media(resource: &Resource, media: &str) -> Result<(), ApiError> {
+    let known = [MERGE, JSON, STRATEGIC].contains(&media);
+    if known && !(media == STRATEGIC && resource.traits.custom) { Ok(()) } else { Err(unsupported(resource)) }
+}
+
+fn unsupported(resource: &Resource) -> ApiError {
+    if resource.traits.custom {
+        return ApiError::unsupported_media_type(&supported(resource));
+    }
+    ApiError::unknown_media_type()
 }
 
 fn supported(resource: &Resource) -> String {

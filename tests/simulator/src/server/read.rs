@@ -43,6 +43,9 @@ fn check_not_ahead(store: &Store, version: u64) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// The version of a continue token that goes on at the present, whatever was there before.
+const PRESENT: u64 = 0;
+
 /// Where a paged list goes on: the version it shows, and the last name that was sent.
 struct Continue {
     version: u64,
@@ -77,7 +80,8 @@ pub(crate) fn list(store: &Store, resource: &Resource, selector: &Selector, call
     check_not_ahead(store, wanted)?;
     let exact = call.query("resourceVersionMatch") == Some("Exact");
     let version = match &page {
-        Some(page) if page.version < store.compacted() => return Err(token_too_old()),
+        Some(page) if page.version == PRESENT => store.version(),
+        Some(page) if page.version < store.compacted() => return Err(token_too_old(page)),
         Some(page) => page.version,
         None if exact && wanted < store.compacted() => {
             let message = format!("too old resource version: {wanted} ({})", store.compacted());
@@ -109,6 +113,9 @@ pub(crate) fn list(store: &Store, resource: &Resource, selector: &Selector, call
             metadata.as_object_mut().map(|map| map.remove("remainingItemCount"));
         }
     }
+    if resource.traits.custom && !call.metadata_only() && metadata["continue"].is_null() {
+        metadata["continue"] = "".into();
+    }
     Ok(envelope(resource, metadata, &matching, call.metadata_only()))
 }
 
@@ -139,8 +146,13 @@ fn bad_token() -> ApiError {
     ApiError::bad_request("continue key is not valid: it was not given out by this server")
 }
 
-fn token_too_old() -> ApiError {
-    let message = "The provided continue parameter is too old to display a consistent list result. You can start a \
-                   new list without the continue parameter.";
-    ApiError::expired(message)
+fn token_too_old(page: &Continue) -> ApiError {
+    let mut error = ApiError::expired(
+        "The provided continue parameter is too old to display a consistent list result. You can start a new list \
+         without the continue parameter, or use the continue token in this response to retrieve the remainder of the \
+         results. Continuing with the provided token results in an inconsistent list - objects that were created, \
+         modified, or deleted between the time the first chunk was returned and now may show up in the list.",
+    );
+    error.resume = Some(Continue { version: PRESENT, after: page.after.clone() }.encode());
+    error
 }

@@ -48,6 +48,13 @@ impl Schema {
         dropped
     }
 
+    /// Removes nulls of fields that are not nullable, as decoding does.
+    pub(crate) fn drop_nulls(&self, object: &mut Value) {
+        if let Some(root) = self.root() {
+            drop_nulls(root, object);
+        }
+    }
+
     /// Fills in defaults.
     pub(crate) fn default(&self, object: &mut Value) {
         if let Some(root) = self.root() {
@@ -124,6 +131,30 @@ fn prune(schema: &Value, value: &mut Value, path: &str, dropped: &mut Vec<String
     }
 }
 
+fn drop_nulls(schema: &Value, value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|name, value| {
+                let child = field(Some(schema), name).0;
+                // A null with a default makes way for it later.
+                !value.is_null()
+                    || child.is_none_or(|child| child["nullable"] == true || child.get("default").is_some())
+            });
+            for (name, value) in map {
+                if let Some(child) = field(Some(schema), name).0 {
+                    drop_nulls(child, value);
+                }
+            }
+        }
+        Value::Array(list) => {
+            if let Some(child) = items(Some(schema)) {
+                list.iter_mut().for_each(|value| drop_nulls(child, value));
+            }
+        }
+        _ => {}
+    }
+}
+
 fn default(schema: &Value, value: &mut Value) {
     match value {
         Value::Object(map) => {
@@ -131,9 +162,6 @@ fn default(schema: &Value, value: &mut Value) {
                 let nothing = map.get(name).is_none_or(|found| found.is_null() && child["nullable"] != true);
                 if nothing && let Some(wanted) = child.get("default") {
                     map.insert(name.clone(), wanted.clone());
-                } else if nothing && child["nullable"] != true {
-                    // A null that is neither allowed nor replaced stays, and validation refuses it.
-                    continue;
                 }
                 if let Some(value) = map.get_mut(name) {
                     default(child, value);

@@ -15,6 +15,8 @@ pub struct ApiError {
     pub message: String,
     /// `details` of the Status: name, group, kind, uid, causes, `retryAfterSeconds`.
     pub details: Option<Value>,
+    /// `metadata.continue`: where a list whose continue token is too old may go on, at the present.
+    pub resume: Option<String>,
 }
 
 /// One field that validation did not like.
@@ -34,6 +36,11 @@ impl FieldError {
     pub(crate) fn invalid(field: impl Into<String>, found: &Value, detail: impl AsRef<str>) -> Self {
         let text = format!("Invalid value: {}: {}", shown(found), detail.as_ref());
         Self { reason: "FieldValueInvalid", text, field: field.into() }
+    }
+
+    /// A value of the right type in the wrong form; the server counts that as a wrong type.
+    pub(crate) fn format_invalid(field: impl Into<String>, found: &Value, detail: impl AsRef<str>) -> Self {
+        Self { reason: "FieldValueTypeInvalid", ..Self::invalid(field, found, detail) }
     }
 
     pub(crate) fn type_invalid(field: impl Into<String>, found: &Value, detail: impl AsRef<str>) -> Self {
@@ -99,7 +106,7 @@ pub(crate) fn kind_of(value: &Value) -> &'static str {
 impl ApiError {
     /// A refusal without details.
     pub fn new(code: u16, reason: &str, message: impl Into<String>) -> Self {
-        Self { code, reason: reason.to_owned(), message: message.into(), details: None }
+        Self { code, reason: reason.to_owned(), message: message.into(), details: None, resume: None }
     }
 
     fn with(mut self, details: Value) -> Self {
@@ -109,6 +116,11 @@ impl ApiError {
 
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(400, "BadRequest", message)
+    }
+
+    /// An error that the server did not foresee as one of the client's.
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        Self::new(500, "", message)
     }
 
     pub(crate) fn not_found(resource: &Resource, name: &str) -> Self {
@@ -125,7 +137,7 @@ impl ApiError {
     }
 
     pub(crate) fn is_plain_text(&self) -> bool {
-        self.reason.is_empty()
+        self.reason.is_empty() && self.code == 404
     }
 
     pub(crate) fn already_exists(resource: &Resource, name: &str) -> Self {
@@ -138,6 +150,16 @@ impl ApiError {
         Self::new(409, "Conflict", message).with(object_details(resource, name, &resource.plural))
     }
 
+    /// As `conflict`, but in the words of the deletion, which names the kind instead of the resource.
+    pub(crate) fn delete_conflict(resource: &Resource, name: &str, why: &str) -> Self {
+        let kind = match resource.group.as_str() {
+            "" => resource.kind.clone(),
+            group => format!("{}.{group}", resource.kind),
+        };
+        let message = format!("Operation cannot be fulfilled on {kind} {name:?}: {why}");
+        Self::new(409, "Conflict", message).with(object_details(resource, name, &resource.kind))
+    }
+
     pub(crate) fn stale(resource: &Resource, name: &str) -> Self {
         let why = "the object has been modified; please apply your changes to the latest version and try again";
         Self::conflict(resource, name, why)
@@ -148,7 +170,9 @@ impl ApiError {
     }
 
     pub(crate) fn invalid(resource: &Resource, name: &str, errors: &[FieldError]) -> Self {
-        let lines: Vec<_> = errors.iter().map(FieldError::line).collect();
+        let mut lines: Vec<_> = errors.iter().map(FieldError::line).collect();
+        let mut seen = std::collections::BTreeSet::new();
+        lines.retain(|line| seen.insert(line.clone()));
         let list = if let [one] = lines.as_slice() { one.clone() } else { format!("[{}]", lines.join(", ")) };
         let qualified = match resource.group.as_str() {
             "" => resource.kind.clone(),
@@ -159,14 +183,39 @@ impl ApiError {
         Self::new(422, "Invalid", format!("{qualified} {name:?} is invalid: {list}")).with(details)
     }
 
+    /// A PUT without a version, of a resource that is not overwritten blindly.
+    pub(crate) fn version_required(resource: &Resource, name: &str) -> Self {
+        let error = FieldError::invalid("metadata.resourceVersion", &json!(0), "must be specified for an update");
+        let mut details = object_details(resource, name, &resource.plural);
+        details["causes"] = json!([error.cause()]);
+        let message = format!("{} {name:?} is invalid: {}", resource.qualified(), error.line());
+        Self::new(422, "Invalid", message).with(details)
+    }
+
     pub(crate) fn forbidden(resource: &Resource, name: &str, why: &str) -> Self {
         Self::new(403, "Forbidden", format!("{} {name:?} is forbidden: {why}", resource.qualified()))
             .with(object_details(resource, name, &resource.plural))
     }
 
+    /// A known API without that resource, or a resource without that subresource.
+    pub(crate) fn no_such_resource() -> Self {
+        Self::new(404, "NotFound", "the server could not find the requested resource").with(json!({}))
+    }
+
+    /// What a custom resource answers to a verb that it does not have.
+    pub(crate) fn not_supported(resource: &Resource, verb: &str) -> Self {
+        let message = format!("{verb} is not supported on resources of kind {:?}", resource.qualified());
+        Self::new(405, "MethodNotAllowed", message).with(object_details(resource, "", &resource.plural))
+    }
+
     pub(crate) fn method_not_allowed() -> Self {
         Self::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
             .with(json!({}))
+    }
+
+    /// What the handler of built-in resources says before it looks any further.
+    pub(crate) fn unknown_media_type() -> Self {
+        Self::new(415, "UnsupportedMediaType", "415: Unsupported Media Type").with(json!({}))
     }
 
     pub(crate) fn unsupported_media_type(supported: &str) -> Self {
@@ -190,8 +239,14 @@ impl ApiError {
     pub fn body(&self) -> Value {
         let mut body = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": self.message, "reason": self.reason, "code": self.code,
+            "message": self.message, "code": self.code,
         });
+        if !self.reason.is_empty() {
+            body["reason"] = self.reason.clone().into();
+        }
+        if let Some(resume) = &self.resume {
+            body["metadata"]["continue"] = resume.clone().into();
+        }
         if let Some(details) = &self.details {
             body["details"] = details.clone();
         }

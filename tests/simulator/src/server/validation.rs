@@ -16,6 +16,10 @@ pub(crate) fn check(schema: &Value, value: &Value, old: Option<&Value>, path: &s
         let wanted = schema["type"].as_str().unwrap_or("integer,string");
         let detail = format!("{} in body must be of type {wanted}: \"{}\"", body(path), kind_of(value));
         errors.push(FieldError::type_invalid(shown(path), value, detail));
+        if wanted == "integer" && value.is_number() {
+            let detail = format!("Checked value must be of type integer (default format) in {path}");
+            errors.push(FieldError::invalid("<nil>", &"".into(), detail));
+        }
         return;
     }
     check_enum(schema, value, path, errors);
@@ -55,6 +59,10 @@ fn check_string(schema: &Value, text: &str, value: &Value, path: &str, errors: &
     if let Some(min) = schema["minLength"].as_u64().filter(|&min| (length as u64) < min) {
         invalid(format!("should be at least {min} chars long"));
     }
+    // The first complaint about a string is the only one.
+    if schema["minLength"].as_u64().is_some_and(|min| (length as u64) < min) {
+        return;
+    }
     if let Some(pattern) = schema["pattern"].as_str() {
         // A pattern that does not compile is refused when the CRD is created.
         if Regex::new(pattern).is_ok_and(|regex| !regex.is_match(text)) {
@@ -62,7 +70,8 @@ fn check_string(schema: &Value, text: &str, value: &Value, path: &str, errors: &
         }
     }
     if schema["format"] == "date-time" && text.parse::<jiff::Timestamp>().is_err() {
-        invalid(format!("must be of type date-time: {text:?}"));
+        let detail = format!("{path} in body must be of type date-time: {text:?}");
+        errors.push(FieldError::format_invalid(shown(path), value, detail));
     }
     if let Some(max) = schema["maxLength"].as_u64().filter(|&max| length as u64 > max) {
         errors.push(FieldError::too_long(shown(path), usize::try_from(max).unwrap_or(usize::MAX), "bytes"));

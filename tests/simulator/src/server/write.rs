@@ -62,10 +62,32 @@ pub(crate) fn is_dry_run(call: &Call) -> bool {
 fn decode(resource: &Resource, sent: Value, strict: bool) -> Result<Value, ApiError> {
     let (kind, version) = (sent["kind"].as_str().unwrap_or_default(), sent["apiVersion"].as_str().unwrap_or_default());
     let wanted = resource.api_version();
-    if (!kind.is_empty() && kind != resource.kind) || (!version.is_empty() && version != wanted) {
+    if !version.is_empty() && version != wanted {
+        let message =
+            format!("the API version in the data ({version}) does not match the expected API version ({wanted})");
+        return Err(ApiError::bad_request(message));
+    }
+    if !kind.is_empty() && kind != resource.kind && resource.traits.custom {
+        let error = FieldError::invalid("kind", &kind.into(), format!("must be {}", resource.kind));
+        let found = Resource { kind: kind.to_owned(), ..resource.clone() };
+        return Err(ApiError::invalid(&found, text(&sent, "name"), &[error]));
+    }
+    if !kind.is_empty() && kind != resource.kind {
         let message = format!(
-            "{} in version {:?} cannot be handled as a {}: found kind {kind:?} in apiVersion {version:?}",
-            resource.kind, resource.version, resource.kind
+            "{kind} in version {:?} cannot be handled as a {}: converting ({}.{kind}) to (core.{}): unknown conversion",
+            resource.version, resource.kind, resource.version, resource.kind
+        );
+        return Err(ApiError::bad_request(message));
+    }
+    if resource.traits.custom && kind.is_empty() {
+        let mut shown = sent.to_string();
+        let whole = shown.clone();
+        if shown.len() > 30 {
+            shown = format!("{} ...", shown.chars().take(30).collect::<String>());
+        }
+        let message = format!(
+            "the object provided is unrecognized (must be of type {}): Object 'Kind' is missing in '{whole}' ({shown})",
+            resource.kind
         );
         return Err(ApiError::bad_request(message));
     }
@@ -91,6 +113,15 @@ fn decode(resource: &Resource, sent: Value, strict: bool) -> Result<Value, ApiEr
     Ok(events::store(resource, object))
 }
 
+/// Decodes what a client sent in any way but an apply, in which nulls stay.
+fn decode_sent(resource: &Resource, sent: Value, call: &Call) -> Result<Value, ApiError> {
+    let mut object = decode(resource, sent, strict(call))?;
+    if resource.traits.custom {
+        resource.schema.drop_nulls(&mut object);
+    }
+    Ok(object)
+}
+
 /// Empty maps and lists of metadata vanish, as they do in the Go types.
 fn tidy_metadata(object: &mut Value) {
     let empty = |value: &Value| {
@@ -106,10 +137,10 @@ fn strict(call: &Call) -> bool {
 
 /// POST.
 pub(crate) fn create(store: &mut Store, target: &Target<'_>, call: &Call) -> Answer {
-    let mut object = decode(target.resource, call.json()?, strict(call))?;
+    let mut object = decode_sent(target.resource, call.json()?, call)?;
     check_namespace(store, target, &object)?;
     if !text(&object, "resourceVersion").is_empty() {
-        return Err(ApiError::new(500, "InternalError", "resourceVersion should not be set on objects to be created"));
+        return Err(ApiError::internal("resourceVersion should not be set on objects to be created"));
     }
     let writer = target.writer(call, false);
     prepare(store, target, &mut object);
@@ -155,7 +186,7 @@ fn prepare(store: &mut Store, target: &Target<'_>, object: &mut Value) {
         map.remove("status");
     }
     object::prepare_create(store, resource, &target.namespace, object);
-    admission::default(resource, object, true);
+    admission::default(resource, object);
     if resource.traits.custom {
         resource.schema.default(object);
     }
@@ -164,6 +195,7 @@ fn prepare(store: &mut Store, target: &Target<'_>, object: &mut Value) {
 fn insert(store: &mut Store, target: &Target<'_>, mut object: Value, dry_run: bool) -> Result<Arc<Value>, ApiError> {
     let resource = target.resource;
     let name = text(&object, "name").to_owned();
+    admission::prepare_create(resource, &mut object);
     check(resource, &object, None)?;
     let key = (target.namespace.clone(), name.clone());
     if store.get(&resource.storage(), &key).is_some() {
@@ -197,7 +229,8 @@ fn check(resource: &Resource, object: &Value, old: Option<&Value>) -> Result<(),
                 "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
                 names.join(", ")
             );
-            errors.push(FieldError::forbidden("metadata.finalizers", &detail));
+            let error = FieldError::forbidden("metadata.finalizers", &detail);
+            errors.extend([error.clone(), error]);
         }
     }
     errors.extend(admission::validate(resource, object, old));
@@ -209,15 +242,10 @@ fn check(resource: &Resource, object: &Value, old: Option<&Value>) -> Result<(),
 
 /// PUT.
 pub(crate) fn update(store: &mut Store, target: &Target<'_>, call: &Call) -> Answer {
-    let object = decode(target.resource, call.json()?, strict(call))?;
+    let object = decode_sent(target.resource, call.json()?, call)?;
     let name = text(&object, "name");
     if name != target.name {
-        let message = if name.is_empty() {
-            "name must be provided".to_owned()
-        } else {
-            format!("the name of the object ({name}) does not match the name on the URL ({})", target.name)
-        };
-        return Err(ApiError::bad_request(message));
+        return Err(wrong_name(name, &target.name));
     }
     let namespace = text(&object, "namespace");
     if !namespace.is_empty() && namespace != target.namespace {
@@ -231,11 +259,19 @@ pub(crate) fn update(store: &mut Store, target: &Target<'_>, call: &Call) -> Ans
     let old = target.find(store)?;
     check_uid(resource, &old, &object)?;
     if text(&object, "resourceVersion").is_empty() && !resource.traits.unconditional_update {
-        let error = FieldError::invalid("metadata.resourceVersion", &json!(0), "must be specified for an update");
-        return Err(ApiError::invalid(resource, &target.name, &[error]));
+        return Err(ApiError::version_required(resource, &target.name));
     }
     let object = replace(store, target, &old, object, Tracked::By(target.writer(call, false)), call)?;
     target.answer(200, &object, call)
+}
+
+/// The object in the body of a PUT, PATCH or apply must bear the name of the path.
+fn wrong_name(found: &str, wanted: &str) -> ApiError {
+    ApiError::bad_request(if found.is_empty() {
+        format!("the name of the object ({wanted} based on URL) was undeterminable: name must be provided")
+    } else {
+        format!("the name of the object ({found}) does not match the name on the URL ({wanted})")
+    })
 }
 
 fn check_uid(resource: &Resource, old: &Value, new: &Value) -> Result<(), ApiError> {
@@ -243,7 +279,14 @@ fn check_uid(resource: &Resource, old: &Value, new: &Value) -> Result<(), ApiErr
     if wanted.is_empty() || wanted == found {
         return Ok(());
     }
-    let why = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}");
+    let folder = if resource.traits.custom { format!("{}/", resource.group) } else { String::new() };
+    let namespace = if resource.namespaced { format!("{}/", text(old, "namespace")) } else { String::new() };
+    let why = format!(
+        "StorageError: invalid object, Code: 4, Key: /registry/{folder}{}/{namespace}{}, ResourceVersion: 0, \
+         AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}",
+        resource.plural,
+        text(old, "name"),
+    );
     Err(ApiError::conflict(resource, text(old, "name"), &why))
 }
 
@@ -268,7 +311,7 @@ fn replace(
         return Err(ApiError::stale(resource, &target.name));
     }
     keep_other_half(target, old, &mut new);
-    admission::default(resource, &mut new, false);
+    admission::default(resource, &mut new);
     if resource.traits.custom {
         resource.schema.default(&mut new);
     }
@@ -288,9 +331,10 @@ fn replace(
         return Ok(Arc::new(new));
     }
     if is_deleting(&new) && !object::has_finalizers(&new) && new["metadata"]["deletionGracePeriodSeconds"] == 0 {
-        let removed = store.remove(&resource.storage(), target.key(), new.clone());
+        // The answer shows the new state under the version before, the event the old one under that of the deletion.
+        store.remove(&resource.storage(), target.key(), old.as_ref().clone());
         super::delete::unregister(store, resource, &new);
-        return Ok(removed.unwrap_or_else(|| Arc::new(new)));
+        return Ok(Arc::new(new));
     }
     register(store, resource, &new);
     Ok(store.put(&resource.storage(), target.key(), new))
@@ -330,16 +374,18 @@ pub(crate) fn patch(store: &mut Store, target: &Target<'_>, call: &Call) -> Answ
         return Err(options_invalid("force", "Forbidden: may not be specified for non-apply patch"));
     }
     let resource = target.resource;
+    patch::check_media(resource, media)?;
     let old = target.find(store)?;
     let shown = present(resource, &old, false);
     let patched = patch::patched(resource, &shown, media, &call.json()?)?;
-    let mut object = decode(resource, patched, strict(call))?;
-    check_uid(resource, &old, &object)?;
-    for name in ["name", "namespace"] {
-        if text(&object, name) != text(&old, name) {
-            let message = format!("the {name} of the object ({}) cannot be changed by a patch", text(&object, name));
-            return Err(ApiError::bad_request(message));
-        }
+    let mut object = decode_sent(resource, patched, call)?;
+    if text(&object, "name") != target.name {
+        return Err(wrong_name(text(&object, "name"), &target.name));
+    }
+    check_same_uid(resource, &old, text(&object, "uid"))?;
+    if text(&object, "namespace") != text(&old, "namespace") {
+        let message = "the namespace of the provided object does not match the namespace sent on the request";
+        return Err(ApiError::bad_request(message));
     }
     if text(&object, "resourceVersion").is_empty() {
         object["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"].clone();
@@ -349,11 +395,61 @@ pub(crate) fn patch(store: &mut Store, target: &Target<'_>, call: &Call) -> Answ
     target.answer(200, &object, call)
 }
 
+/// A patch cannot give an object another uid.
+fn check_same_uid(resource: &Resource, old: &Value, uid: &str) -> Result<(), ApiError> {
+    if uid == text(old, "uid") {
+        return Ok(());
+    }
+    // Two places check it, and both complain.
+    let error = FieldError::invalid("metadata.uid", &uid.into(), "field is immutable");
+    Err(ApiError::invalid(resource, text(old, "name"), &[error.clone(), error]))
+}
+
 /// Owners that came along in the object because the patch did not name them are not sent ones.
 fn forget_unchanged_owners(old: &Value, object: &mut Value) {
     if object["metadata"].get("managedFields") == old["metadata"].get("managedFields") {
         object::metadata(object).remove("managedFields");
     }
+}
+
+/// In an apply a value that cannot be decoded is found late, when the result is converted.
+fn unconvertible(resource: &Resource, sent: &Value, error: ApiError) -> ApiError {
+    let Some((_, illegal)) = error.message.split_once("illegal base64") else { return error };
+    let (what, kind) = (identity(resource, sent), type_of(resource));
+    ApiError::internal(format!(
+        "failed to convert new object {what} to proper version: unable to convert unstructured object to {kind}: error \
+         decoding from json: illegal base64{illegal}"
+    ))
+}
+
+/// `(namespace/name; group/version, Kind=X)`.
+fn identity(resource: &Resource, sent: &Value) -> String {
+    format!("({}/{}; {})", text(sent, "namespace"), text(sent, "name"), type_of(resource))
+}
+
+fn type_of(resource: &Resource) -> String {
+    let core = if resource.group.is_empty() { "/" } else { "" };
+    format!("{core}{}, Kind={}", resource.api_version(), resource.kind)
+}
+
+/// An apply says what it is about, in full.
+fn check_kind(resource: &Resource, sent: &Value) -> Result<(), ApiError> {
+    let (version, kind) = (sent["apiVersion"].as_str().unwrap_or_default(), sent["kind"].as_str().unwrap_or_default());
+    if (version, kind) == (&resource.api_version(), &resource.kind) {
+        return Ok(());
+    }
+    let core = if version.contains('/') { "" } else { "/" };
+    Err(ApiError::bad_request(format!("invalid object type: {core}{version}, Kind={kind}")))
+}
+
+/// An apply of what does not fit the types fails before anything else is asked, and not as the client's fault.
+fn check_types(resource: &Resource, sent: &Value) -> Result<(), ApiError> {
+    let found = apply::mismatches(resource.schema.root(), sent);
+    if found.is_empty() {
+        return Ok(());
+    }
+    let (what, found) = (identity(resource, sent), found.join("\n"));
+    Err(ApiError::internal(format!("failed to create typed patch object {what}: {found}")))
 }
 
 fn options_invalid(field: &str, complaint: &str) -> ApiError {
@@ -378,8 +474,15 @@ fn server_side_apply(store: &mut Store, target: &Target<'_>, call: &Call) -> Ans
     if old.is_none() && target.status {
         return Err(ApiError::not_found(resource, &target.name));
     }
-    let mut config = decode(resource, sent, strict(call))?;
-    for (name, wanted) in [("name", &target.name), ("namespace", &target.namespace)] {
+    // What is merged is what was sent, empty maps and all; decoding finds what is no such object.
+    check_kind(resource, &sent)?;
+    check_types(resource, &sent)?;
+    decode(resource, sent.clone(), strict(call)).map_err(|error| unconvertible(resource, &sent, error))?;
+    let mut config = sent;
+    if text(&config, "name") != target.name {
+        return Err(wrong_name(text(&config, "name"), &target.name));
+    }
+    for (name, wanted) in [("namespace", &target.namespace)] {
         let found = text(&config, name);
         if !found.is_empty() && found != wanted {
             let message = format!(
@@ -401,13 +504,17 @@ fn server_side_apply(store: &mut Store, target: &Target<'_>, call: &Call) -> Ans
         }
         check_namespace(store, target, &config)?;
         let empty = json!({"apiVersion": resource.api_version(), "kind": resource.kind, "metadata": {}});
-        let mut object = apply::applied(resource, &empty, &config, &writer, force, &now)?;
+        let object = apply::applied(resource, &empty, &config, &writer, force, &now)?;
+        let mut object = decode(resource, object, false)?;
         prepare(store, target, &mut object);
         let object = insert(store, target, object, is_dry_run(call))?;
         return target.answer(201, &object, call);
     };
-    check_uid(resource, &old, &config)?;
-    let mut object = apply::applied(resource, &old, &config, &writer, force, &now)?;
+    let object = apply::applied(resource, &old, &config, &writer, force, &now)?;
+    if !text(&config, "uid").is_empty() {
+        check_same_uid(resource, &old, text(&config, "uid"))?;
+    }
+    let mut object = decode(resource, object, false)?;
     // A resourceVersion in the applied configuration is a precondition; whatever is live is none.
     object["metadata"]["resourceVersion"] = match text(&config, "resourceVersion") {
         "" => old["metadata"]["resourceVersion"].clone(),

@@ -78,8 +78,13 @@ fn encode(mut owners: Vec<Owner>) -> Value {
 }
 
 /// The object without the metadata that the server writes itself; no one owns that.
-fn owned_part(object: &Value) -> Value {
+fn owned_part(resource: &Resource, object: &Value) -> Value {
     let mut object = object.clone();
+    for part in structs(resource) {
+        if object.get(*part).is_none() {
+            object[*part] = json!({});
+        }
+    }
     if let Some(map) = object.as_object_mut() {
         map.remove("apiVersion");
         map.remove("kind");
@@ -94,6 +99,16 @@ fn owned_part(object: &Value) -> Value {
         }
     }
     object
+}
+
+/// Parts of built-in resources that are structs in Go: they are always there, so nobody adds them.
+fn structs(resource: &Resource) -> &'static [&'static str] {
+    match (resource.traits.custom, resource.kind.as_str()) {
+        (false, "Pod" | "Service" | "Namespace" | "CustomResourceDefinition") => &["spec", "status"],
+        (false, "Lease") => &["spec"],
+        (false, "Event") => &["involvedObject", "source"],
+        _ => &[],
+    }
 }
 
 fn set_owners(object: &mut Value, owners: Vec<Owner>) {
@@ -132,7 +147,8 @@ pub(crate) fn updated(resource: &Resource, old: Option<&Value>, new: &mut Value,
         Some(_) if old.is_some() => decode(new),
         _ => stored,
     };
-    let (before, after) = (old.map_or_else(|| json!({"metadata": {}}), owned_part), owned_part(new));
+    let nothing = json!({"metadata": {}});
+    let (before, after) = (owned_part(resource, old.unwrap_or(&nothing)), owned_part(resource, new));
     let difference = compare(resource.schema.root(), &before, &after);
     let changed = difference.added.union(&difference.modified).difference(&ignored(resource, writer));
     for owner in &mut owners {
@@ -186,7 +202,7 @@ pub(crate) fn applied(
     let position = owners.iter().position(|owner| owner.writer.same_as(writer));
     let last = position.map(|position| owners.remove(position));
 
-    let mut mine = owned_part(config);
+    let mut mine = owned_part(resource, config);
     if writer.subresource.is_empty() && resource.traits.status {
         mine.as_object_mut().map(|map| map.remove("status"));
     }
@@ -194,9 +210,10 @@ pub(crate) fn applied(
     let merged = merge(schema, live, &strip_ignored(config, &mine));
     let union = owners.iter().fold(with_containers(&set), |all, owner| all.union(&with_containers(&owner.set)));
     let given_up = last.as_ref().map(|owner| with_containers(&owner.set).difference(&union)).unwrap_or_default();
-    let mut result = remove(schema, &merged, &|path| given_up.contains(path));
+    let metadata = [Step::Field("metadata".into())];
+    let mut result = remove(schema, &merged, &|path| given_up.contains(path) && path != metadata);
 
-    let difference = compare(schema, &owned_part(live), &owned_part(&result));
+    let difference = compare(schema, &owned_part(resource, live), &owned_part(resource, &result));
     let changed = difference.added.union(&difference.modified);
     let conflicts: Vec<(Owner, FieldSet)> = owners
         .iter()
@@ -210,10 +227,8 @@ pub(crate) fn applied(
         owner.set = owner.set.difference(&changed).difference(&difference.removed);
     }
     let unchanged = difference.removed.is_empty() && changed.is_empty();
-    let time = match &last {
-        Some(last) if unchanged => last.time.clone(),
-        _ => Some(now.to_owned()),
-    };
+    // An apply that changes nothing but who owns what leaves the time as it was, even if there was none.
+    let time = if unchanged { last.and_then(|last| last.time) } else { Some(now.to_owned()) };
     owners.push(Owner { writer: writer.clone(), time, set });
     set_owners(&mut result, owners);
     Ok(result)
@@ -238,7 +253,9 @@ fn strip_ignored(config: &Value, mine: &Value) -> Value {
 /// An object that was never tracked belongs, at its first apply, to an owner of that name.
 fn before_first_apply(resource: &Resource, live: &Value, writer: &Writer) -> Option<Owner> {
     let ignored = ignored(resource, writer);
-    let set = compare(resource.schema.root(), &json!({"metadata": {}}), &owned_part(live)).added.difference(&ignored);
+    let set = compare(resource.schema.root(), &json!({"metadata": {}}), &owned_part(resource, live))
+        .added
+        .difference(&ignored);
     let writer = Writer {
         manager: "before-first-apply".into(),
         apply: false,
@@ -300,9 +317,6 @@ fn shown_owner(owner: &Owner) -> String {
     }
     if !owner.writer.apply {
         text += &format!(" using {}", owner.writer.api_version);
-        if let Some(time) = &owner.time {
-            text += &format!(" at {time}");
-        }
     }
     text
 }

@@ -31,7 +31,7 @@ fn shape<'a>(schema: Option<&Value>, value: &'a Value) -> Shape<'a> {
 }
 
 /// What names an item in its list.
-fn step(schema: Option<&Value>, item: &Value) -> Step {
+pub(super) fn step(schema: Option<&Value>, item: &Value) -> Step {
     let keys = schema.map(map_keys).unwrap_or_default();
     if keys.is_empty() || !item.is_object() {
         return Step::Value(item.to_string());
@@ -226,8 +226,7 @@ fn merge_list(schema: Option<&Value>, old: &[Value], new: &[Value]) -> Vec<Value
     result
 }
 
-/// Removes what `doomed` says (leaves first, then containers that this left empty). `doomed` is asked with the
-/// path of each field.
+/// Removes what `doomed` says, with all that is below it. It is asked with the path of each field.
 pub(crate) fn remove(schema: Option<&Value>, value: &Value, doomed: &dyn Fn(&[Step]) -> bool) -> Value {
     strip(schema, value, &mut Vec::new(), doomed)
 }
@@ -235,11 +234,9 @@ pub(crate) fn remove(schema: Option<&Value>, value: &Value, doomed: &dyn Fn(&[St
 fn strip(schema: Option<&Value>, value: &Value, path: &mut Vec<Step>, doomed: &dyn Fn(&[Step]) -> bool) -> Value {
     let mut keep = |step: Step, child: Option<&Value>, value: &Value| {
         path.push(step);
-        let stripped = strip(child, value, path, doomed);
-        let emptied = is_empty(&stripped);
-        let gone = doomed(path) && (emptied || matches!(shape(child, value), Shape::Leaf));
+        let kept = (!doomed(path)).then(|| strip(child, value, path, doomed));
         path.pop();
-        (!gone).then_some(stripped)
+        kept
     };
     match shape(schema, value) {
         Shape::Leaf => value.clone(),
@@ -252,14 +249,6 @@ fn strip(schema: Option<&Value>, value: &Value, path: &mut Vec<Step>, doomed: &d
         Shape::List(list) => {
             Value::Array(list.iter().filter_map(|item| keep(step(schema, item), items(schema), item)).collect())
         }
-    }
-}
-
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Object(map) => map.is_empty(),
-        Value::Array(list) => list.is_empty(),
-        _ => false,
     }
 }
 

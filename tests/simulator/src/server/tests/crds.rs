@@ -97,7 +97,8 @@ async fn applies_merge_lists_by_their_keys_and_own_their_items() {
     let server = ApiServer::with_seed(1);
     let api = widgets(&server).await;
     let apply = async |manager: &str, list: Value, force: bool| {
-        let body = json!({"apiVersion": "example.com/v1", "kind": "Widget", "spec": {"size": 1, "list": list}});
+        let body = json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w"},
+            "spec": {"size": 1, "list": list}});
         let params = PatchParams { force, ..PatchParams::apply(manager) };
         api.patch("w", &params, &Patch::Apply(body)).await
     };

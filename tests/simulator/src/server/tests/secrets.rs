@@ -78,13 +78,13 @@ async fn an_apply_creates_and_with_a_stale_version_recreates() {
     let server = ApiServer::with_seed(1);
     let api = secrets(&server);
     let params = PatchParams::apply("keeper");
-    let body = json!({"apiVersion": "v1", "kind": "Secret", "data": {"x": "MQ=="}});
+    let body = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}, "data": {"x": "MQ=="}});
     let made = api.patch("a", &params, &Patch::Apply(&body)).await.unwrap();
     let owner = &made.managed_fields()[0];
     assert_eq!((owner.manager.as_deref(), owner.operation.as_deref()), (Some("keeper"), Some("Apply")));
 
     let mut stale = body.clone();
-    stale["metadata"] = json!({"resourceVersion": "1"});
+    stale["metadata"] = json!({"name": "a", "resourceVersion": "1"});
     assert_eq!(refused(api.patch("a", &params, &Patch::Apply(&stale)).await).code, 409, "it exists in another version");
     api.delete("a", &DeleteParams::default()).await.unwrap();
     let again = api.patch("a", &params, &Patch::Apply(&stale)).await.unwrap();
@@ -93,7 +93,7 @@ async fn an_apply_creates_and_with_a_stale_version_recreates() {
     assert_eq!(codes, [201, 409, 200, 201]);
 
     api.delete("a", &DeleteParams::default()).await.unwrap();
-    stale["metadata"] = json!({"uid": made.uid()});
+    stale["metadata"] = json!({"name": "a", "uid": made.uid()});
     let status = refused(api.patch("a", &params, &Patch::Apply(&stale)).await);
     assert!(status.code == 409 && status.message.contains("uid mismatch"), "{}", status.message);
 }

@@ -43,7 +43,7 @@ fn an_apply_that_changes_what_another_owns_is_a_conflict_with_a_cause_for_each_f
     let causes = refused.details.unwrap()["causes"].clone();
     assert_eq!(causes[0]["field"], ".data.a");
     assert_eq!(causes[1]["reason"], "FieldManagerConflict");
-    let wanted = "Apply failed with 2 conflicts: conflicts with \"maker\" using v1 at 2026-01-01T00:00:00Z:\n\
+    let wanted = "Apply failed with 2 conflicts: conflicts with \"maker\" using v1:\n\
                   - .data.a\n- .data.b";
     assert_eq!(refused.message, wanted);
 }
