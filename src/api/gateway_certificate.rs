@@ -46,6 +46,8 @@ use super::{
         .message("mode BYO needs byo.secretRef: name the Secret in this namespace that holds the certificate and key"),
     validation = Rule::new("self.mode != 'Gardener' || !(has(self.byo) && has(self.byo.secretRef))")
         .message("mode Gardener requests its own certificate: remove byo.secretRef, or set mode to BYO or Auto"),
+    validation = Rule::new("(has(self.gateway) && has(self.gateway.secretRef)) == (has(oldSelf.gateway) && has(oldSelf.gateway.secretRef))")
+        .message("gateway.secretRef cannot be added or removed later: create another GatewayCertificate for the other Secret, then delete this one"),
     validation = Rule::new("self.mode != 'BYO' || !has(self.gardener)")
         .message("mode BYO uses no issuer: remove gardener, or set mode to Gardener or Auto")
 )]

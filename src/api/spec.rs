@@ -171,6 +171,8 @@ pub struct GatewayRef {
 
 /// The Secret that a gateway reads. It must be in the namespace of the ingress gateway's pods.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[x_kube(validation = Rule::new("self == oldSelf")
+    .message("gateway.secretRef cannot be changed: create another GatewayCertificate for the other Secret, then delete this one"))]
 pub struct GatewaySecretRef {
     /// Name of the Secret. Default: kyma-gateway-certs.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -37,8 +37,14 @@ pub fn classify(error: &kube::Error) -> CallError {
         kube::Error::Api(status) => match status.code {
             409 => CallError::Stale,
             404 if status.details.as_ref().is_some_and(|details| details.kind != "namespaces") => CallError::Stale,
-            401 | 403 => CallError::Failed(FailureKind::Denied, sanitize(&status.message)),
-            400 | 404 | 405 | 413 | 415 | 422 => CallError::Failed(FailureKind::Rejected, sanitize(&status.message)),
+            // RBAC says `User "…" cannot …`; admission and a terminating namespace answer 403, too, in other words.
+            401 => CallError::Failed(FailureKind::Denied, sanitize(&status.message)),
+            403 if status.message.contains(" cannot ") => {
+                CallError::Failed(FailureKind::Denied, sanitize(&status.message))
+            }
+            400 | 403 | 404 | 405 | 413 | 415 | 422 => {
+                CallError::Failed(FailureKind::Rejected, sanitize(&status.message))
+            }
             _ => CallError::Failed(FailureKind::Transient, sanitize(&status.message)),
         },
         other => CallError::Failed(FailureKind::Transient, describe(other)),

@@ -268,7 +268,8 @@ impl Secrets {
     }
 }
 
-fn words(error: &watcher::Error) -> String {
+/// What a watch's error says, without key material.
+pub(crate) fn words(error: &watcher::Error) -> String {
     match error {
         watcher::Error::InitialListFailed(e) | watcher::Error::WatchStartFailed(e) | watcher::Error::WatchFailed(e) => {
             describe(e)

@@ -10,7 +10,7 @@ use futures::{StreamExt, future::join_all};
 use kube::{
     Api, Client, ResourceExt,
     runtime::{
-        controller::{Action as Requeue, Config, Controller},
+        controller::{self, Action as Requeue, Config, Controller},
         reflector::{ObjectRef, Store},
         watcher,
     },
@@ -123,9 +123,17 @@ fn start(
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(reconcile, |_, _: &std::convert::Infallible, _| Requeue::requeue(LAST_RETRY), context.clone())
         .for_each(|result| async move {
-            if let Err(error) = result {
-                // An object that went between its event and its turn is no trouble; a failing watch says so itself.
-                tracing::debug!(error = %crate::cluster::error::sanitize(&error.to_string()), "controller");
+            match result {
+                Err(controller::Error::QueueError(error)) => tracing::warn!(
+                    "GatewayCertificates cannot be watched and it is tried again (are the CRDs of `certkeeper crds` applied, \
+                     and the rights of docs/permissions.md granted?): {}",
+                    crate::cluster::secrets::words(&error)
+                ),
+                // An object that went between its event and its turn is no trouble.
+                Err(error) => {
+                    tracing::debug!(error = %crate::cluster::error::sanitize(&error.to_string()), "controller");
+                }
+                Ok(_) => {}
             }
         })
 }

@@ -76,13 +76,15 @@ fn actions(observed: &Observed, candidates: &Candidates<'_>, choice: Choice, now
     if adopted && let Some(write) = gateway_write(observed, choice, pair, now) {
         actions.push(Action::WriteGatewaySecret(write));
     }
-    if adopted && let Some(write) = keepsake_write(observed, candidates, choice, pair) {
-        let elsewhere = observed.object.name.namespace != write.target.namespace;
-        if elsewhere && !observed.object.finalizer {
-            actions.push(Action::AddFinalizer(observed.object.version.clone()));
-        }
-        actions.push(Action::WriteKeepSake(write));
+    let keepsake = keepsake_write(observed, candidates, choice, pair).filter(|_| adopted);
+    // An owner must live in the same namespace; elsewhere a finalizer removes the keep-sake. It comes first, so that a
+    // crash between the two leaves none behind, and comes back if somebody took it off.
+    let elsewhere = observed.object.name.namespace != observed.object.wants.gateway_secret.namespace;
+    let kept = keepsake.is_some() || observed.keepsake.stored().is_some_and(|stored| is_ours(observed, stored));
+    if elsewhere && kept && !observed.object.finalizer {
+        actions.push(Action::AddFinalizer(observed.object.version.clone()));
     }
+    actions.extend(keepsake.map(Action::WriteKeepSake));
     actions
 }
 
