@@ -2,7 +2,7 @@
 
 use proptest::{
     prelude::*,
-    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
+    test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner},
 };
 use serde_json::{Value, json};
 
@@ -25,8 +25,14 @@ pub fn run(check: impl Fn(&[Call]) -> Result<(), String>) {
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 300, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, rng);
     let result = runner.run(&sequences(), |calls| check(&calls).map_err(TestCaseError::fail));
-    if let Err(error) = result {
-        panic!("{error}");
+    match result {
+        Ok(()) => {}
+        Err(TestError::Fail(reason, calls)) => {
+            let line = |call: &Call| format!("  {} {} {} {}", call.method, call.path, call.content_type, call.body);
+            let calls: Vec<_> = calls.iter().map(line).collect();
+            panic!("{reason}\nThe shortest sequence found:\n{}", calls.join("\n"));
+        }
+        Err(error) => panic!("{error}"),
     }
 }
 

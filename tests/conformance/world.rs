@@ -118,11 +118,17 @@ impl Run<'_> {
             Value::Array(list) => list.iter().map(|value| self.resolve_all(value)).collect(),
             Value::Object(map) => map
                 .iter()
+                .filter(|(_, value)| !self.is_unknown(value))
                 .map(|(key, value)| (key.clone(), self.resolve_all(value)))
                 .collect::<serde_json::Map<_, _>>()
                 .into(),
             other => other.clone(),
         }
+    }
+
+    /// Whether a text stands for something that was not seen; such a field is left out.
+    fn is_unknown(&self, value: &Value) -> bool {
+        value.as_str().is_some_and(|text| !text.is_empty() && self.resolve(text).is_empty())
     }
 
     pub async fn call(&mut self, call: &Call) -> Answer {

@@ -149,16 +149,22 @@ pub(crate) fn create(store: &mut Store, target: &Target<'_>, call: &Call) -> Ans
     target.answer(201, &object, call)
 }
 
+/// An object that names a namespace names that of the path.
+fn check_path_namespace(target: &Target<'_>, object: &Value) -> Result<(), ApiError> {
+    let named = text(object, "namespace");
+    if named.is_empty() || named == target.namespace {
+        return Ok(());
+    }
+    let message = "the namespace of the provided object does not match the namespace sent on the request";
+    Err(ApiError::bad_request(message))
+}
+
 /// The namespace must be the path's, exist, and not be on its way out.
 fn check_namespace(store: &Store, target: &Target<'_>, object: &Value) -> Result<(), ApiError> {
     if !target.resource.namespaced {
         return Ok(());
     }
-    let named = text(object, "namespace");
-    if !named.is_empty() && named != target.namespace {
-        let message = "the namespace of the provided object does not match the namespace sent on the request";
-        return Err(ApiError::bad_request(message));
-    }
+    check_path_namespace(target, object)?;
     let Some(namespaces) = store.registry.find("", "v1", "namespaces") else { return Ok(()) };
     let Some(namespace) = store.get(&namespaces.storage(), &(String::new(), target.namespace.clone())) else {
         return Err(ApiError::not_found(&namespaces, &target.namespace));
@@ -196,10 +202,14 @@ fn insert(store: &mut Store, target: &Target<'_>, mut object: Value, dry_run: bo
     let resource = target.resource;
     let name = text(&object, "name").to_owned();
     admission::prepare_create(resource, &mut object);
-    check(resource, &object, None)?;
+    check(resource, &object, None, "")?;
     let key = (target.namespace.clone(), name.clone());
-    if store.get(&resource.storage(), &key).is_some() {
-        return Err(ApiError::already_exists(resource, &name));
+    if let Some(existing) = store.get(&resource.storage(), &key) {
+        let mut error = ApiError::already_exists(resource, &name);
+        if is_deleting(&existing) {
+            error.message.insert_str(0, "object is being deleted: ");
+        }
+        return Err(error);
     }
     if resource.kind == "CustomResourceDefinition" {
         admission::established(&mut object, &store.now());
@@ -217,8 +227,14 @@ fn register(store: &mut Store, resource: &Resource, object: &Value) {
     }
 }
 
-fn check(resource: &Resource, object: &Value, old: Option<&Value>) -> Result<(), ApiError> {
+/// All rules for an object about to be stored; `uid` is the one that was asked for.
+fn check(resource: &Resource, object: &Value, old: Option<&Value>, uid: &str) -> Result<(), ApiError> {
     let mut errors = object::validate(resource, object);
+    if !uid.is_empty() && old.is_some_and(|old| uid != text(old, "uid")) {
+        // Two places check it, and both complain.
+        let error = FieldError::invalid("metadata.uid", &uid.into(), "field is immutable");
+        errors.extend([error.clone(), error]);
+    }
     if let Some(old) = old.filter(|old| is_deleting(old)) {
         let list = |object: &Value| object["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
         let before = list(old);
@@ -247,11 +263,7 @@ pub(crate) fn update(store: &mut Store, target: &Target<'_>, call: &Call) -> Ans
     if name != target.name {
         return Err(wrong_name(name, &target.name));
     }
-    let namespace = text(&object, "namespace");
-    if !namespace.is_empty() && namespace != target.namespace {
-        let message = "the namespace of the provided object does not match the namespace sent on the request";
-        return Err(ApiError::bad_request(message));
-    }
+    check_path_namespace(target, &object)?;
     let resource = target.resource;
     if resource.traits.create_on_update && !target.status && target.find(store).is_err() {
         return create(store, target, call);
@@ -315,8 +327,9 @@ fn replace(
     if resource.traits.custom {
         resource.schema.default(&mut new);
     }
+    let uid = text(&new, "uid").to_owned();
     object::prepare_update(resource, old, &mut new);
-    check(resource, &new, Some(old))?;
+    check(resource, &new, Some(old), &uid)?;
     if let Tracked::By(writer) = tracked {
         apply::updated(resource, Some(old), &mut new, &writer, &store.now());
     }
@@ -382,27 +395,13 @@ pub(crate) fn patch(store: &mut Store, target: &Target<'_>, call: &Call) -> Answ
     if text(&object, "name") != target.name {
         return Err(wrong_name(text(&object, "name"), &target.name));
     }
-    check_same_uid(resource, &old, text(&object, "uid"))?;
-    if text(&object, "namespace") != text(&old, "namespace") {
-        let message = "the namespace of the provided object does not match the namespace sent on the request";
-        return Err(ApiError::bad_request(message));
-    }
+    check_path_namespace(target, &object)?;
     if text(&object, "resourceVersion").is_empty() {
         object["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"].clone();
     }
     forget_unchanged_owners(&old, &mut object);
     let object = replace(store, target, &old, object, Tracked::By(target.writer(call, false)), call)?;
     target.answer(200, &object, call)
-}
-
-/// A patch cannot give an object another uid.
-fn check_same_uid(resource: &Resource, old: &Value, uid: &str) -> Result<(), ApiError> {
-    if uid == text(old, "uid") {
-        return Ok(());
-    }
-    // Two places check it, and both complain.
-    let error = FieldError::invalid("metadata.uid", &uid.into(), "field is immutable");
-    Err(ApiError::invalid(resource, text(old, "name"), &[error.clone(), error]))
 }
 
 /// Owners that came along in the object because the patch did not name them are not sent ones.
@@ -482,17 +481,9 @@ fn server_side_apply(store: &mut Store, target: &Target<'_>, call: &Call) -> Ans
     if text(&config, "name") != target.name {
         return Err(wrong_name(text(&config, "name"), &target.name));
     }
-    for (name, wanted) in [("namespace", &target.namespace)] {
-        let found = text(&config, name);
-        if !found.is_empty() && found != wanted {
-            let message = format!(
-                "the {name} of the provided object ({found}) does not match the {name} of the request ({wanted})"
-            );
-            return Err(ApiError::bad_request(message));
-        }
-        if !wanted.is_empty() {
-            object::metadata(&mut config).insert(name.into(), wanted.clone().into());
-        }
+    check_path_namespace(target, &config)?;
+    if resource.namespaced {
+        object::metadata(&mut config).insert("namespace".into(), target.namespace.clone().into());
     }
     let (writer, now, force) = (target.writer(call, true), store.now(), call.flag("force"));
     let Some(old) = old else {
@@ -510,9 +501,9 @@ fn server_side_apply(store: &mut Store, target: &Target<'_>, call: &Call) -> Ans
         let object = insert(store, target, object, is_dry_run(call))?;
         return target.answer(201, &object, call);
     };
-    let object = apply::applied(resource, &old, &config, &writer, force, &now)?;
+    let mut object = apply::applied(resource, &old, &config, &writer, force, &now)?;
     if !text(&config, "uid").is_empty() {
-        check_same_uid(resource, &old, text(&config, "uid"))?;
+        object["metadata"]["uid"] = text(&config, "uid").into();
     }
     let mut object = decode(resource, object, false)?;
     // A resourceVersion in the applied configuration is a precondition; whatever is live is none.

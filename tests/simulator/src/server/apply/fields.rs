@@ -85,6 +85,13 @@ impl FieldSet {
         set.0.entry(last.clone()).or_default().member = true;
     }
 
+    /// The set without one path, though with what is below it.
+    pub(crate) fn without(&self, path: &[Step]) -> Self {
+        let mut one = Self::default();
+        one.insert(path);
+        self.difference(&one)
+    }
+
     pub(crate) fn contains(&self, path: &[Step]) -> bool {
         let Some((last, parents)) = path.split_last() else { return false };
         let set = parents.iter().try_fold(self, |set, step| set.0.get(step).map(|node| &node.below));

@@ -78,12 +78,19 @@ fn encode(mut owners: Vec<Owner>) -> Value {
 }
 
 /// The object without the metadata that the server writes itself; no one owns that.
-fn owned_part(resource: &Resource, object: &Value) -> Value {
+/// Neither does a writer own what the strategy resets: the status in a write to the main resource, all else in
+/// one to the status.
+fn owned_part(resource: &Resource, writer: &Writer, object: &Value) -> Value {
     let mut object = object.clone();
-    for part in structs(resource) {
-        if object.get(*part).is_none() {
-            object[*part] = json!({});
+    match writer.subresource.as_str() {
+        "" if resource.traits.status => drop(object.as_object_mut().map(|map| map.remove("status"))),
+        "status" => {
+            object.as_object_mut().map(|map| map.remove("spec"));
+            if resource.traits.custom {
+                object["metadata"] = json!({});
+            }
         }
+        _ => {}
     }
     if let Some(map) = object.as_object_mut() {
         map.remove("apiVersion");
@@ -111,6 +118,17 @@ fn structs(resource: &Resource) -> &'static [&'static str] {
     }
 }
 
+/// What two states are compared by.
+fn comparable(resource: &Resource, writer: &Writer, object: &Value) -> Value {
+    let mut object = owned_part(resource, writer, object);
+    for part in structs(resource) {
+        if object.get(*part).is_none() {
+            object[*part] = json!({});
+        }
+    }
+    object
+}
+
 fn set_owners(object: &mut Value, owners: Vec<Owner>) {
     let list = encode(owners);
     let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
@@ -119,17 +137,6 @@ fn set_owners(object: &mut Value, owners: Vec<Owner>) {
     } else {
         metadata.insert("managedFields".into(), list);
     }
-}
-
-/// Fields that nobody can own in an apply or update of this resource.
-fn ignored(resource: &Resource, writer: &Writer) -> FieldSet {
-    let mut set = FieldSet::default();
-    let path = |names: &[&str]| names.iter().map(|name| Step::Field((*name).to_owned())).collect::<Vec<_>>();
-    set.insert(&path(&["metadata"]));
-    if writer.subresource.is_empty() && resource.traits.status {
-        set.insert(&path(&["status"]));
-    }
-    set
 }
 
 /// Records a create, an update or a patch that is not an apply. `new` bears the managedFields that the client
@@ -148,9 +155,9 @@ pub(crate) fn updated(resource: &Resource, old: Option<&Value>, new: &mut Value,
         _ => stored,
     };
     let nothing = json!({"metadata": {}});
-    let (before, after) = (owned_part(resource, old.unwrap_or(&nothing)), owned_part(resource, new));
+    let (before, after) = [old.unwrap_or(&nothing), &*new].map(|object| comparable(resource, writer, object)).into();
     let difference = compare(resource.schema.root(), &before, &after);
-    let changed = difference.added.union(&difference.modified).difference(&ignored(resource, writer));
+    let changed = difference.added.union(&difference.modified);
     for owner in &mut owners {
         owner.set = owner.set.difference(&changed).difference(&difference.removed);
     }
@@ -202,18 +209,15 @@ pub(crate) fn applied(
     let position = owners.iter().position(|owner| owner.writer.same_as(writer));
     let last = position.map(|position| owners.remove(position));
 
-    let mut mine = owned_part(resource, config);
-    if writer.subresource.is_empty() && resource.traits.status {
-        mine.as_object_mut().map(|map| map.remove("status"));
-    }
-    let set = field_set(schema, &mine).difference(&ignored(resource, writer));
+    let mine = owned_part(resource, writer, config);
+    let metadata = [Step::Field("metadata".into())];
+    let set = field_set(schema, &mine).without(&metadata);
     let merged = merge(schema, live, &strip_ignored(config, &mine));
     let union = owners.iter().fold(with_containers(&set), |all, owner| all.union(&with_containers(&owner.set)));
     let given_up = last.as_ref().map(|owner| with_containers(&owner.set).difference(&union)).unwrap_or_default();
-    let metadata = [Step::Field("metadata".into())];
     let mut result = remove(schema, &merged, &|path| given_up.contains(path) && path != metadata);
 
-    let difference = compare(schema, &owned_part(resource, live), &owned_part(resource, &result));
+    let difference = compare(schema, &comparable(resource, writer, live), &comparable(resource, writer, &result));
     let changed = difference.added.union(&difference.modified);
     let conflicts: Vec<(Owner, FieldSet)> = owners
         .iter()
@@ -226,7 +230,7 @@ pub(crate) fn applied(
     for owner in &mut owners {
         owner.set = owner.set.difference(&changed).difference(&difference.removed);
     }
-    let unchanged = difference.removed.is_empty() && changed.is_empty();
+    let unchanged = difference.removed.is_empty() && changed.is_empty() && merge(schema, live, config) == *live;
     // An apply that changes nothing but who owns what leaves the time as it was, even if there was none.
     let time = if unchanged { last.and_then(|last| last.time) } else { Some(now.to_owned()) };
     owners.push(Owner { writer: writer.clone(), time, set });
@@ -252,10 +256,10 @@ fn strip_ignored(config: &Value, mine: &Value) -> Value {
 
 /// An object that was never tracked belongs, at its first apply, to an owner of that name.
 fn before_first_apply(resource: &Resource, live: &Value, writer: &Writer) -> Option<Owner> {
-    let ignored = ignored(resource, writer);
-    let set = compare(resource.schema.root(), &json!({"metadata": {}}), &owned_part(resource, live))
-        .added
-        .difference(&ignored);
+    let nothing = json!({"metadata": {}});
+    let set =
+        compare(resource.schema.root(), &comparable(resource, writer, &nothing), &comparable(resource, writer, live))
+            .added;
     let writer = Writer {
         manager: "before-first-apply".into(),
         apply: false,
