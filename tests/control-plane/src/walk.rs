@@ -46,14 +46,14 @@ impl Walk {
         format!("{}.example.com", self.namespace)
     }
 
-    /// Both namespaces, with Roles that name every Secret and a binding for [`Walk::user`].
+    /// Both namespaces, with the Roles of `docs/permissions.md` and a binding for [`Walk::user`].
     pub fn setting(&self) -> String {
         let (here, there) = (self.namespace.as_str(), self.gateway_namespace.as_str());
         let keep_sake = format!("{}-last-good", Self::GATEWAY_SECRET);
         let own = json!([
             rule("certs.kyma-project.io", "gatewaycertificates", &[], &["get", "list", "watch", "patch"]),
-            rule("certs.kyma-project.io", "gatewaycertificates/status", &[], &["get", "update", "patch"]),
-            rule("events.k8s.io", "events", &[], &["create", "patch"]),
+            rule("certs.kyma-project.io", "gatewaycertificates/status", &[], &["update"]),
+            rule("events.k8s.io", "events", &[], &["create"]),
             rule("", "secrets", &[Self::SOURCE], &["get", "list", "watch"]),
         ]);
         // An apply that creates needs the verb `create`, and only an apply can be bounded by a name.
