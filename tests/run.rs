@@ -174,6 +174,22 @@ async fn killed_at_any_moment_of_a_rotation_it_converges_after_a_restart() {
     assert_eq!(running.end("-TERM").0, Some(0));
 }
 
+#[tokio::test]
+async fn without_the_crds_it_says_so_and_still_ends_cleanly_on_sigterm() {
+    if plane("run: without the CRDs").await.is_none() {
+        return;
+    }
+    // One of its own: in the shared one the CRDs may be there already.
+    let plane = ControlPlane::start().await.expect("a control plane");
+    let running = Running::start(&plane.kubeconfig(), "none");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let begun = Instant::now();
+    let (code, log) = running.end("-TERM");
+    assert!(begun.elapsed() < Duration::from_secs(5), "it ends at once: nobody is at work");
+    assert_eq!(code, Some(0));
+    assert!(log.contains("certkeeper crds"), "it says what to apply: {log}");
+}
+
 #[test]
 fn bad_arguments_and_an_absent_cluster_exit_with_2_and_say_what_to_do() {
     let bad = certkeeper(&["run", "--allow", "no-slash", "--kubeconfig", "/nonexistent"]);

@@ -15,7 +15,7 @@ use kube::{
         watcher,
     },
 };
-use tokio::sync::mpsc;
+use tokio::sync::{RwLock, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -41,6 +41,8 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(60);
 /// Names of objects to be woken that may queue up before watches are slowed down.
 const WAKE_QUEUE: usize = 1024;
+/// How long work in progress is waited for at the end; less than a pod's usual 30 s.
+const GRACE: Duration = Duration::from_secs(20);
 /// Objects worked on at the same time.
 const CONCURRENCY: u16 = 4;
 
@@ -65,6 +67,8 @@ struct Context {
     stores: Vec<Store<GatewayCertificate>>,
     /// What our own writes returned, until the watch brings it.
     written: Mutex<BTreeMap<ObjectName, Arc<GatewayCertificate>>>,
+    /// Held for reading by whoever is at work, for writing by the end.
+    working: RwLock<()>,
     failures: Mutex<BTreeMap<ObjectName, u32>>,
 }
 
@@ -84,18 +88,30 @@ pub async fn run(runtime: Runtime, stop: CancellationToken) {
         .collect();
     let stores = controllers.iter().map(|(_, controller)| controller.store()).collect();
     let recorder = Recorder::new(runtime.client.clone(), runtime.instance.clone());
-    let (written, failures) = (Mutex::default(), Mutex::default());
-    let context = Arc::new(Context { runtime, secrets, recorder, stores, written, failures });
+    let (written, working, failures) = (Mutex::default(), RwLock::default(), Mutex::default());
+    let context = Arc::new(Context { runtime, secrets, recorder, stores, written, working, failures });
     let mut senders = BTreeMap::new();
     let mut running = Vec::new();
     for (namespace, controller) in controllers {
         let (sender, receiver) = mpsc::channel::<ObjectName>(WAKE_QUEUE);
         senders.insert(namespace, sender);
-        running.push(start(controller, receiver, &context, &stop));
+        running.push(start(controller, receiver, &context));
     }
     let distribute = tokio::spawn(distribute(woken, senders));
-    join_all(running).await;
+    // Not the controllers' own graceful shutdown: it waits for a first list, which never comes without CRDs.
+    tokio::select! {
+        _ = join_all(running) => {}
+        () = idle(&context, &stop) => {}
+    }
     distribute.abort();
+}
+
+/// Returns once `stop` was asked for and nobody is at work; nobody begins after that.
+async fn idle(context: &Context, stop: &CancellationToken) {
+    stop.cancelled().await;
+    if tokio::time::timeout(GRACE, context.working.write()).await.is_err() {
+        tracing::warn!("a write took longer than {GRACE:?} and is left behind: it is taken up at the next start");
+    }
 }
 
 /// Hands each woken object to the controller of its namespace.
@@ -111,7 +127,6 @@ fn start(
     controller: Controller<GatewayCertificate>,
     receiver: mpsc::Receiver<ObjectName>,
     context: &Arc<Context>,
-    stop: &CancellationToken,
 ) -> impl Future<Output = ()> + use<> {
     let wakes = futures::stream::unfold(receiver, |mut receiver| async move {
         let name = receiver.recv().await?;
@@ -120,7 +135,6 @@ fn start(
     controller
         .with_config(Config::default().concurrency(CONCURRENCY))
         .reconcile_on(wakes)
-        .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(reconcile, |_, _: &std::convert::Infallible, _| Requeue::requeue(LAST_RETRY), context.clone())
         .for_each(|result| async move {
             match result {
@@ -142,6 +156,7 @@ async fn reconcile(
     object: Arc<GatewayCertificate>,
     context: Arc<Context>,
 ) -> Result<Requeue, std::convert::Infallible> {
+    let _working = context.working.read().await;
     let name = name_of(object.as_ref());
     context.sweep();
     let mut object = context.freshest(object).as_ref().clone();
