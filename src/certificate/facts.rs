@@ -338,6 +338,9 @@ fn known_extension(out: &mut Extensions, name: &str, extension: &X509Extension<'
         ParsedExtension::AuthorityInfoAccess(access) => {
             let issuers = access.iter().filter(|d| d.access_method.to_id_string() == "1.3.6.1.5.5.7.48.2");
             let value = issuers.map(|d| GeneralName::read(&d.access_location).text()).collect();
+            if access.iter().any(|d| matches!(GeneralName::read(&d.access_location), GeneralName::Malformed(_))) {
+                out.malformed.push(name.to_owned());
+            }
             out.authority_info = Some(Marked { critical, value });
         }
         // SEQUENCE OF INTEGER; 5 is status_request (RFC 7633).

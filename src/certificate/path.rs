@@ -108,7 +108,11 @@ impl<'a> Search<'a, '_> {
         let certificate = &self.facts.chain()[here];
         let mut any = false;
         for (index, root) in roots.certificates().iter().enumerate() {
-            if root.fingerprint == certificate.fingerprint && !places[1..].is_empty() {
+            if root.fingerprint == certificate.fingerprint && places.len() == 1 {
+                // Whoever trusts this very leaf asks for nothing above it.
+                self.paths.push(Path { certificates: vec![certificate], links: Vec::new(), anchored: true });
+                any = true;
+            } else if root.fingerprint == certificate.fingerprint {
                 self.push(
                     &places[..places.len() - 1],
                     &links[..places.len() - 2],

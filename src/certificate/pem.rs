@@ -21,6 +21,9 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// How deep base64 may lie around the PEM: `kubectl` values pasted into Helm values come encoded twice.
 const MAX_LAYERS: usize = 2;
 
+/// Malformed blocks that are told; each makes the material unusable already.
+const MAX_MALFORMED: usize = 16;
+
 /// One PEM block. Its bytes are wiped when it goes, for it may be a key.
 #[derive(Clone)]
 pub(super) struct Block {
@@ -208,31 +211,51 @@ fn decode(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     Some(out)
 }
 
-/// Splits normalised text into blocks.
+/// Splits normalised text into blocks. It gives up after [`MAX_MALFORMED`] that cannot be read.
 fn scan(text: &[u8], notes: &mut Vec<Note>) -> Vec<Block> {
-    let mut blocks = Vec::new();
-    let mut outside = None;
+    let (mut blocks, mut outside, mut malformed, mut joined) = (Vec::new(), None, 0, false);
+    let mut lines = Lines { text, at: 0, line: 1 };
     let mut at = 0;
-    while let Some(begin) = find(text, b"-----BEGIN ", at) {
-        let line = line_of(text, begin);
-        outside = outside.or_else(|| text_line(text, at, begin));
+    while let Some(begin) = find(text, b"-----BEGIN ", at).filter(|_| malformed < MAX_MALFORMED) {
+        outside = outside.or_else(|| text_at(text, at, begin).map(|at| lines.number(at)));
+        let line = lines.number(begin);
         match block(text, begin, line) {
             Ok((block, end, one_line)) => {
-                if one_line {
+                if one_line && !joined {
+                    joined = true;
                     notes.push(Note::OneLine { line });
                 }
                 blocks.push(block);
                 at = end;
             }
             Err((label, why, end)) => {
+                malformed += 1;
                 notes.push(Note::Malformed { line, label, why });
                 at = end;
             }
         }
     }
-    outside = outside.or_else(|| text_line(text, at, text.len()));
+    if malformed < MAX_MALFORMED {
+        outside = outside.or_else(|| text_at(text, at, text.len()).map(|at| lines.number(at)));
+    }
     notes.extend(outside.map(|line| Note::TextOutside { line }));
     blocks
+}
+
+/// Counts lines once, for places that only ever move on.
+struct Lines<'a> {
+    text: &'a [u8],
+    at: usize,
+    line: usize,
+}
+
+impl Lines<'_> {
+    fn number(&mut self, at: usize) -> usize {
+        let passed = self.text.get(self.at..at).unwrap_or_default();
+        self.line += passed.iter().filter(|b| **b == b'\n').count();
+        self.at = self.at.max(at);
+        self.line
+    }
 }
 
 /// The block that begins at `begin`, where the text goes on, and whether it was joined into one line.
@@ -277,14 +300,9 @@ fn without_headers(body: &[u8]) -> (&[u8], bool) {
     (&body[end..], encrypted)
 }
 
-/// The line of the first byte in `from..to` that is not blank.
-fn text_line(text: &[u8], from: usize, to: usize) -> Option<usize> {
-    let offset = text[from..to].iter().position(|b| !b.is_ascii_whitespace())?;
-    Some(line_of(text, from + offset))
-}
-
-fn line_of(text: &[u8], at: usize) -> usize {
-    1 + text[..at].iter().filter(|b| **b == b'\n').count()
+/// The first byte in `from..to` that is not blank.
+fn text_at(text: &[u8], from: usize, to: usize) -> Option<usize> {
+    text[from..to].iter().position(|b| !b.is_ascii_whitespace()).map(|offset| from + offset)
 }
 
 fn contains(text: &[u8], needle: &[u8]) -> bool {

@@ -206,7 +206,11 @@ fn an_expired_root_is_refused_and_called_a_root() {
 fn a_self_signed_leaf_is_told_unless_it_is_a_given_root() {
     let key = KeyPair::generate().unwrap();
     let pem = leaf(&["*.example.com"]).self_signed(&key).unwrap().pem();
-    assert_eq!(told(&verdict(&pem, &key.serialize_pem())), ["warning self-signed"]);
+    let key = key.serialize_pem();
+    assert_eq!(told(&verdict(&pem, &key)), ["warning self-signed"]);
+    let roots = Roots::from_pem(pem.as_bytes()).unwrap();
+    let trusted = verdict_in(&pem, &key, &Context { roots: Some(&roots), ..Context::new(now()) });
+    assert_eq!(told(&trusted), Vec::<String>::new());
 }
 
 fn list(number: u64, revoked: &[u8], signer: &Issuer) -> RevocationLists {

@@ -33,7 +33,7 @@ fn every_way_in_which_people_paste_a_pair_is_put_right_and_told() {
         ("CR LF", chain.replace('\n', "\r\n").into(), &["info line-endings"]),
         ("CR", chain.replace('\n', "\r").into(), &["info line-endings"]),
         ("escaped", chain.replace('\n', "\\n").into(), &["info escaped-newlines"]),
-        ("in one line", chain.replace('\n', " ").into(), &["info escaped-newlines", "info escaped-newlines"]),
+        ("in one line", chain.replace('\n', " ").into(), &["info escaped-newlines"]),
         ("indented", chain.replace('\n', "\n    ").into(), &[]),
         ("comments", format!("Bag Attributes\n{chain}bye").into(), &["info text-outside-blocks"]),
         ("blank lines", chain.replace("-----BEGIN", "\n\n-----BEGIN").into(), &[]),

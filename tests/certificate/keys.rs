@@ -137,7 +137,7 @@ fn an_ecdsa_leaf_behind_rsa_suites_is_refused_but_not_unusable() {
         (&kyma, true, false),
         (&mixed, false, false),
         (&ecdsa, false, true),
-        (&only_tls13, true, true),
+        (&only_tls13, false, false),
         (&vec![], false, false),
     ] {
         assert_eq!(told_with(&chain, &GOOD.leaf.key, suites), ec_refused, "{suites:?}");
@@ -147,4 +147,11 @@ fn an_ecdsa_leaf_behind_rsa_suites_is_refused_but_not_unusable() {
     let facts =
         read(&Supplied { certificate: Some(chain.as_bytes()), key: Some(GOOD.leaf.key.as_bytes()), staple: None });
     assert!(!judge(&facts, &context).is_unusable());
+}
+
+#[test]
+fn a_key_on_a_useless_curve_is_no_key_for_an_rsa_leaf() {
+    let verdict = verdict(fixture!("rsa-2048-pkcs1.pem").0, fixture!("p192.pem").1);
+    assert!(verdict.is_unusable(), "{:?}", told(&verdict));
+    assert!(message(&verdict, "pair-mismatch").contains("RSA 2048 against ECDSA P-192"));
 }

@@ -12,6 +12,7 @@ fn judged(certificate: &[u8], key: &[u8], staple: &[u8]) {
         Context { roots: Some(&roots), hosts: &hosts, cipher_suites: &suites, strict: true, ..Context::new(now()) };
     let verdict = judge(&facts, &context);
     assert_eq!(verdict, judge(&facts, &context), "the same facts, the same verdict");
+    assert!(verdict.is_unusable() || facts.pair().is_some(), "what could be served can be written");
     assert!(next_change(&facts, &context).is_none_or(|next| next > now()));
     for finding in &verdict.findings {
         assert!(finding.message.len() < 8_000, "{}", finding.check.name);

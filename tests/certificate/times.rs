@@ -39,7 +39,7 @@ fn an_expired_pair_is_worse_but_not_unusable_and_says_since_when() {
     let verdict = verdict_in(&GOOD.chain(), &GOOD.leaf.key, &Context::new(end + Duration::days(3)));
     assert!(!verdict.is_good() && !verdict.is_unusable());
     let message = message(&verdict, "expired");
-    assert!(message.contains("3 days ago") && message.contains("2027-07-30T00:00:00Z"), "{message}");
+    assert!(message.contains("2027-07-30T00:00:00Z"), "{message}");
     assert!(message.starts_with("certificate 1 of 2, CN=*.example.com"), "{message}");
 }
 

@@ -339,7 +339,7 @@ pub(super) static WEAK_SIGNATURE: Check = Check {
 pub(super) fn weak_signature(subject: &Subject<'_>) -> Vec<Found> {
     let certificates = &subject.path.certificates;
     let each = |(index, c): (usize, &&CertificateFacts)| {
-        let trusted = index > 0 && (c.is_self_issued() || (subject.path.anchored && index + 1 == certificates.len()));
+        let trusted = index > 0 && (c.self_signed || (subject.path.anchored && index + 1 == certificates.len()));
         let weak = c.signature.weak().filter(|_| !trusted)?;
         Some(Found::on(c, format!("it is signed with {weak}, for which forgeries are known"), OTHER_ISSUER))
     };

@@ -72,9 +72,9 @@ pub(super) fn pair_mismatch(subject: &Subject<'_>) -> Vec<Found> {
     if leaf.public_key.is(public) {
         return Vec::new();
     }
-    let known = matches!(public, PublicKey::Ec { point, .. } if point.is_empty());
-    if known {
-        // A key on a curve that cannot be used: key-type says so.
+    // Two keys on a curve of no use cannot be held against each other: key-type refuses the leaf's.
+    let unknown = matches!(public, PublicKey::Ec { point, .. } if point.is_empty());
+    if unknown && public.text() == leaf.public_key.text() {
         return Vec::new();
     }
     let (certificate, key) = (leaf.public_key.text(), public.text());
@@ -205,8 +205,9 @@ pub(super) fn cipher_suites(subject: &Subject<'_>) -> Vec<Found> {
         // What is left after ECDSA are ECDHE-RSA-…, DHE-RSA-… and the suites with RSA key exchange.
         _ => !suite.contains("ECDSA"),
     };
-    // TLS 1.3 names decide nothing about keys.
-    if suites.iter().filter(|suite| !suite.starts_with("TLS_")).any(fits) {
+    // Names of TLS 1.3 suites decide nothing about keys.
+    let mut suites = suites.iter().filter(|suite| !suite.starts_with("TLS_")).peekable();
+    if suites.peek().is_none() || suites.any(fits) {
         return Vec::new();
     }
     vec![Found::on(

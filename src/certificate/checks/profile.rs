@@ -233,21 +233,14 @@ pub(super) static END_ENTITY_PROFILE: Check = Check {
     name: "end-entity-profile",
     severity: Severity::Info,
     class: Class::Rest,
-    meaning: "A certificate that is no CA has neither nameConstraints nor a path length.",
-    source: "RFC 5280, 4.2.1.9 and 4.2.1.10",
+    meaning: "A certificate that is no CA has no nameConstraints.",
+    source: "RFC 5280, 4.2.1.10",
 };
 
 pub(super) fn end_entity_profile(subject: &Subject<'_>) -> Vec<Found> {
     each(&subject.path.certificates, TOLERATED, |c| {
-        let e = &c.extensions;
-        if c.is_ca {
-            return None;
-        }
-        if e.name_constraints.is_some() {
-            return Some("it has nameConstraints although it is no CA".to_owned());
-        }
-        let length = e.basic_constraints.as_ref().and_then(|b| b.value.path_length);
-        length.map(|_| "it has a path length although it is no CA".to_owned())
+        let constrains = !c.is_ca && c.extensions.name_constraints.is_some();
+        constrains.then(|| "it has nameConstraints although it is no CA".to_owned())
     })
 }
 
@@ -260,7 +253,7 @@ pub(super) static ROOT_PROFILE: Check = Check {
 };
 
 pub(super) fn root_profile(subject: &Subject<'_>) -> Vec<Found> {
-    let root = subject.path.certificates.last().filter(|root| subject.path.anchored && root.is_self_issued());
+    let root = subject.path.issuers().last().filter(|root| subject.path.anchored && root.is_self_issued());
     let root: Vec<_> = root.copied().into_iter().collect();
     each(&root, TOLERATED, |c| {
         let aki = c.extensions.authority_key.as_ref().map(|aki| &aki.value);
