@@ -23,15 +23,32 @@ pub(super) static CRITICAL_EXTENSION: Check = Check {
     name: "critical-extension",
     severity: Severity::Error,
     class: Class::Rest,
-    meaning: "No certificate has a critical extension that clients do not know.",
-    source: "RFC 5280, 4.2",
+    meaning: "No certificate has a critical extension that clients do not know, or one that never may be critical (key identifiers, authorityInfoAccess).",
+    source: "RFC 5280, 4.2, 4.2.1.1, 4.2.1.2 and 4.2.2.1",
 };
 
 pub(super) fn critical_extension(subject: &Subject<'_>) -> Vec<Found> {
-    each(&subject.path.certificates, REPLACE, |c| {
+    let path = subject.path;
+    let mut found = each(&path.certificates, REPLACE, |c| {
         let unknown = c.extensions.unknown_critical.first().filter(|_| !c.extensions.precertificate)?;
         Some(format!("it has the critical extension {unknown}, which clients do not know and must refuse"))
-    })
+    });
+    found.extend(each(path.supplied(), REPLACE, |c| {
+        never_critical(c).map(|name| format!("its {name} is critical, which it must not be: Go and rustls refuse it"))
+    }));
+    found
+}
+
+/// An extension that is critical although it never may be.
+fn never_critical(certificate: &CertificateFacts) -> Option<&'static str> {
+    let e = &certificate.extensions;
+    [
+        ("authorityKeyIdentifier", e.authority_key.as_ref().is_some_and(|x| x.critical)),
+        ("subjectKeyIdentifier", e.subject_key.as_ref().is_some_and(|x| x.critical)),
+        ("authorityInfoAccess", e.authority_info.as_ref().is_some_and(|x| x.critical)),
+    ]
+    .into_iter()
+    .find_map(|(name, critical)| critical.then_some(name))
 }
 
 pub(super) static MALFORMED_EXTENSION: Check = Check {
@@ -161,23 +178,23 @@ pub(super) static CRITICALITY: Check = Check {
     name: "criticality",
     severity: Severity::Info,
     class: Class::Rest,
-    meaning: "Extensions are critical where they must be (a CA's basicConstraints, nameConstraints, policyConstraints) and nowhere else (key identifiers, authorityInfoAccess).",
+    meaning: "A CA's basicConstraints, nameConstraints and policyConstraints are critical; a given root's key identifiers and authorityInfoAccess are not.",
     source: "RFC 5280, 4.2.1.1, 4.2.1.2, 4.2.1.9 to 4.2.1.11, 4.2.2.1",
 };
 
 pub(super) fn criticality(subject: &Subject<'_>) -> Vec<Found> {
     each(&subject.path.certificates, TOLERATED, |c| {
         let e = &c.extensions;
+        if let Some(name) = never_critical(c).filter(|_| c.position == 0) {
+            return Some(format!("its {name} should not be critical"));
+        }
         let wrong = [
-            ("basicConstraints", "should", e.basic_constraints.as_ref().is_some_and(|x| x.value.ca && !x.critical)),
-            ("nameConstraints", "should", e.name_constraints.as_ref().is_some_and(|x| !x.critical)),
-            ("policyConstraints", "should", e.policy_constraints.as_ref().is_some_and(|x| !x.critical)),
-            ("authorityKeyIdentifier", "should not", e.authority_key.as_ref().is_some_and(|x| x.critical)),
-            ("subjectKeyIdentifier", "should not", e.subject_key.as_ref().is_some_and(|x| x.critical)),
-            ("authorityInfoAccess", "should not", e.authority_info.as_ref().is_some_and(|x| x.critical)),
+            ("basicConstraints", e.basic_constraints.as_ref().is_some_and(|x| x.value.ca && !x.critical)),
+            ("nameConstraints", e.name_constraints.as_ref().is_some_and(|x| !x.critical)),
+            ("policyConstraints", e.policy_constraints.as_ref().is_some_and(|x| !x.critical)),
         ];
-        let (name, should, _) = wrong.into_iter().find(|(_, _, wrong)| *wrong)?;
-        Some(format!("its {name} {should} be critical"))
+        let (name, _) = wrong.into_iter().find(|(_, wrong)| *wrong)?;
+        Some(format!("its {name} should be critical"))
     })
 }
 
