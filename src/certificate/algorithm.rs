@@ -278,6 +278,7 @@ fn algorithm(how: &Signature, key: &PublicKey) -> Option<&'static dyn Verificati
             _ => return None,
         },
         (Signature::Ecdsa(hash), PublicKey::Ec { curve, .. }) => match (curve, hash) {
+            (Curve::P256, Hash::Sha1) => &lc::ECDSA_P256_SHA1_ASN1,
             (Curve::P256, Hash::Sha256) => &lc::ECDSA_P256_SHA256_ASN1,
             (Curve::P256, Hash::Sha384) => &lc::ECDSA_P256_SHA384_ASN1,
             (Curve::P256, Hash::Sha512) => &lc::ECDSA_P256_SHA512_ASN1,
