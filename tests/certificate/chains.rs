@@ -70,6 +70,13 @@ fn a_leaf_alone_is_a_warning_and_an_error_where_it_says_that_its_issuer_publishe
 }
 
 #[test]
+fn a_gap_in_the_chain_is_a_missing_intermediate() {
+    let gap = verdict(&format!("{}{}", GOOD.leaf.pem, GOOD.root.pem()), &GOOD.leaf.key);
+    assert_eq!(told(&gap), ["error missing-intermediate", "warning unrelated-certificate"]);
+    assert!(message(&gap, "missing-intermediate").contains("CN=Intermediate"));
+}
+
+#[test]
 fn a_signature_by_another_key_is_seen_although_the_names_fit() {
     let impostor = intermediate(authority("Intermediate"), &GOOD.root);
     let verdict = verdict(&format!("{}{}", GOOD.leaf.pem, impostor.pem()), &GOOD.leaf.key);

@@ -50,6 +50,16 @@ fn every_way_in_which_people_paste_a_pair_is_put_right_and_told() {
 }
 
 #[test]
+fn kymas_values_are_taken_as_they_come() {
+    let (certificate, key) = (BASE64_STANDARD.encode(GOOD.chain()), wrapped(&GOOD.leaf.key, 76));
+    let facts = read(&Supplied { certificate: Some(certificate.as_bytes()), key: Some(key.as_bytes()), staple: None });
+    let verdict = judge(&facts, &Context::new(now()));
+    assert_eq!(told(&verdict), ["info base64-wrapping", "info base64-wrapping"]);
+    assert!(message(&verdict, "base64-wrapping").contains("in one line"));
+    assert_eq!(facts.pair().unwrap().key_pem(), GOOD.leaf.key.replace("\r\n", "\n"));
+}
+
+#[test]
 fn half_a_pair_is_refused_and_named() {
     let chain = GOOD.chain();
     for blank in ["", " \n\t"] {

@@ -141,7 +141,7 @@ pub(super) static MISSING_INTERMEDIATE: Check = Check {
 
 pub(super) fn missing_intermediate(subject: &Subject<'_>) -> Vec<Found> {
     match lonely_leaf(subject) {
-        Some(leaf) if leaf.extensions.authority_info.as_ref().is_some_and(|aia| !aia.value.is_empty()) => {
+        Some(leaf) if expects_company(subject, leaf) => {
             vec![Found::on(
                 leaf,
                 format!("its issuer's certificate ({}) is missing", leaf.issuer),
@@ -150,6 +150,12 @@ pub(super) fn missing_intermediate(subject: &Subject<'_>) -> Vec<Found> {
         }
         _ => Vec::new(),
     }
+}
+
+/// Its issuer publishes an intermediate, or somebody meant to supply one: CAs are there, but none that issued it.
+fn expects_company(subject: &Subject<'_>, leaf: &CertificateFacts) -> bool {
+    let published = leaf.extensions.authority_info.as_ref().is_some_and(|aia| !aia.value.is_empty());
+    published || subject.facts.chain.unrelated.iter().any(|other| other.is_ca)
 }
 
 pub(super) static LEAF_ALONE: Check = Check {
@@ -162,7 +168,7 @@ pub(super) static LEAF_ALONE: Check = Check {
 
 pub(super) fn leaf_alone(subject: &Subject<'_>) -> Vec<Found> {
     match lonely_leaf(subject) {
-        Some(leaf) if leaf.extensions.authority_info.as_ref().is_none_or(|aia| aia.value.is_empty()) => {
+        Some(leaf) if !expects_company(subject, leaf) => {
             vec![Found::on(
                 leaf,
                 format!("it comes alone; that is right only if {} is a root that clients have", leaf.issuer),
