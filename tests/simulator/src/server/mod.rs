@@ -8,6 +8,7 @@
 mod admission;
 mod apply;
 mod builtin;
+mod decode;
 mod delete;
 mod discovery;
 mod events;
@@ -19,6 +20,7 @@ mod request;
 mod route;
 mod schema;
 mod selectors;
+mod server_side_apply;
 mod status;
 mod store;
 #[cfg(test)]

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
-    admission, apply, builtin, events,
+    admission, apply,
+    decode::decode_sent,
     object::{self, is_deleting, text},
     patch,
     read::present,
@@ -34,7 +35,7 @@ impl Target<'_> {
         (self.namespace.clone(), self.name.clone())
     }
 
-    fn writer(&self, call: &Call, apply: bool) -> apply::Writer {
+    pub(crate) fn writer(&self, call: &Call, apply: bool) -> apply::Writer {
         let manager = if call.info.manager.is_empty() { "unknown" } else { &call.info.manager };
         apply::Writer {
             manager: manager.to_owned(),
@@ -49,90 +50,13 @@ impl Target<'_> {
         found.ok_or_else(|| ApiError::not_found(self.resource, &self.name))
     }
 
-    fn answer(&self, code: u16, object: &Value, call: &Call) -> Answer {
+    pub(crate) fn answer(&self, code: u16, object: &Value, call: &Call) -> Answer {
         Ok((code, present(self.resource, object, call.metadata_only())))
     }
 }
 
 pub(crate) fn is_dry_run(call: &Call) -> bool {
     call.query("dryRun") == Some("All")
-}
-
-/// Reads what a client sent as an object of the resource.
-fn decode(resource: &Resource, sent: Value, strict: bool) -> Result<Value, ApiError> {
-    let (kind, version) = (sent["kind"].as_str().unwrap_or_default(), sent["apiVersion"].as_str().unwrap_or_default());
-    let wanted = resource.api_version();
-    if !version.is_empty() && version != wanted {
-        let message =
-            format!("the API version in the data ({version}) does not match the expected API version ({wanted})");
-        return Err(ApiError::bad_request(message));
-    }
-    if !kind.is_empty() && kind != resource.kind && resource.traits.custom {
-        let error = FieldError::invalid("kind", &kind.into(), format!("must be {}", resource.kind));
-        let found = Resource { kind: kind.to_owned(), ..resource.clone() };
-        return Err(ApiError::invalid(&found, text(&sent, "name"), &[error]));
-    }
-    if !kind.is_empty() && kind != resource.kind {
-        let message = format!(
-            "{kind} in version {:?} cannot be handled as a {}: converting ({}.{kind}) to (core.{}): unknown conversion",
-            resource.version, resource.kind, resource.version, resource.kind
-        );
-        return Err(ApiError::bad_request(message));
-    }
-    if resource.traits.custom && kind.is_empty() {
-        let mut shown = sent.to_string();
-        let whole = shown.clone();
-        if shown.len() > 30 {
-            shown = format!("{} ...", shown.chars().take(30).collect::<String>());
-        }
-        let message = format!(
-            "the object provided is unrecognized (must be of type {}): Object 'Kind' is missing in '{whole}' ({shown})",
-            resource.kind
-        );
-        return Err(ApiError::bad_request(message));
-    }
-    let mut object = sent.clone();
-    let mut unknown = Vec::new();
-    if resource.traits.custom {
-        unknown = resource.schema.prune(&mut object);
-        tidy_metadata(&mut object);
-    } else {
-        object = builtin::decode(resource, object)?;
-        builtin::unknown_fields(&sent, &object, "", &mut unknown);
-    }
-    if strict && !unknown.is_empty() {
-        let list: Vec<_> = unknown.iter().map(|path| format!("unknown field {path:?}")).collect();
-        let (kind, version) = (&resource.kind, &resource.version);
-        let list = list.join(", ");
-        let message =
-            format!("{kind} in version {version:?} cannot be handled as a {kind}: strict decoding error: {list}");
-        return Err(ApiError::bad_request(message));
-    }
-    object["kind"] = resource.kind.clone().into();
-    object["apiVersion"] = wanted.into();
-    Ok(events::store(resource, object))
-}
-
-/// Decodes what a client sent in any way but an apply, in which nulls stay.
-fn decode_sent(resource: &Resource, sent: Value, call: &Call) -> Result<Value, ApiError> {
-    let mut object = decode(resource, sent, strict(call))?;
-    if resource.traits.custom {
-        resource.schema.drop_nulls(&mut object);
-    }
-    Ok(object)
-}
-
-/// Empty maps and lists of metadata vanish, as they do in the Go types.
-fn tidy_metadata(object: &mut Value) {
-    let empty = |value: &Value| {
-        value.is_null() || value.as_object().is_some_and(Map::is_empty) || value.as_array().is_some_and(Vec::is_empty)
-    };
-    // An empty managedFields is a request to forget them.
-    object::metadata(object).retain(|name, value| !empty(value) || name == "managedFields");
-}
-
-fn strict(call: &Call) -> bool {
-    call.query("fieldValidation") == Some("Strict")
 }
 
 /// POST.
@@ -150,7 +74,7 @@ pub(crate) fn create(store: &mut Store, target: &Target<'_>, call: &Call) -> Ans
 }
 
 /// An object that names a namespace names that of the path.
-fn check_path_namespace(target: &Target<'_>, object: &Value) -> Result<(), ApiError> {
+pub(crate) fn check_path_namespace(target: &Target<'_>, object: &Value) -> Result<(), ApiError> {
     let named = text(object, "namespace");
     if named.is_empty() || named == target.namespace {
         return Ok(());
@@ -160,7 +84,7 @@ fn check_path_namespace(target: &Target<'_>, object: &Value) -> Result<(), ApiEr
 }
 
 /// The namespace must be the path's, exist, and not be on its way out.
-fn check_namespace(store: &Store, target: &Target<'_>, object: &Value) -> Result<(), ApiError> {
+pub(crate) fn check_namespace(store: &Store, target: &Target<'_>, object: &Value) -> Result<(), ApiError> {
     if !target.resource.namespaced {
         return Ok(());
     }
@@ -184,7 +108,7 @@ fn check_namespace(store: &Store, target: &Target<'_>, object: &Value) -> Result
 }
 
 /// Defaults and metadata of a new object.
-fn prepare(store: &mut Store, target: &Target<'_>, object: &mut Value) {
+pub(crate) fn prepare(store: &mut Store, target: &Target<'_>, object: &mut Value) {
     let resource = target.resource;
     if resource.traits.status
         && let Some(map) = object.as_object_mut()
@@ -198,7 +122,12 @@ fn prepare(store: &mut Store, target: &Target<'_>, object: &mut Value) {
     }
 }
 
-fn insert(store: &mut Store, target: &Target<'_>, mut object: Value, dry_run: bool) -> Result<Arc<Value>, ApiError> {
+pub(crate) fn insert(
+    store: &mut Store,
+    target: &Target<'_>,
+    mut object: Value,
+    dry_run: bool,
+) -> Result<Arc<Value>, ApiError> {
     let resource = target.resource;
     let name = text(&object, "name").to_owned();
     admission::prepare_create(resource, &mut object);
@@ -278,7 +207,7 @@ pub(crate) fn update(store: &mut Store, target: &Target<'_>, call: &Call) -> Ans
 }
 
 /// The object in the body of a PUT, PATCH or apply must bear the name of the path.
-fn wrong_name(found: &str, wanted: &str) -> ApiError {
+pub(crate) fn wrong_name(found: &str, wanted: &str) -> ApiError {
     ApiError::bad_request(if found.is_empty() {
         format!("the name of the object ({wanted} based on URL) was undeterminable: name must be provided")
     } else {
@@ -303,13 +232,13 @@ fn check_uid(resource: &Resource, old: &Value, new: &Value) -> Result<(), ApiErr
 }
 
 /// Whether the owners of fields are still to be worked out.
-enum Tracked {
+pub(crate) enum Tracked {
     By(apply::Writer),
     Already,
 }
 
 /// Stores the new state of an object, unless nothing changed.
-fn replace(
+pub(crate) fn replace(
     store: &mut Store,
     target: &Target<'_>,
     old: &Arc<Value>,
@@ -381,7 +310,7 @@ fn set_or_remove(object: &mut Value, name: &str, value: Option<Value>) {
 pub(crate) fn patch(store: &mut Store, target: &Target<'_>, call: &Call) -> Answer {
     let media = call.info.content_type.as_str();
     if media == patch::APPLY {
-        return server_side_apply(store, target, call);
+        return super::server_side_apply::server_side_apply(store, target, call);
     }
     if call.query("force").is_some() {
         return Err(options_invalid("force", "Forbidden: may not be specified for non-apply patch"));
@@ -411,106 +340,12 @@ fn forget_unchanged_owners(old: &Value, object: &mut Value) {
     }
 }
 
-/// In an apply a value that cannot be decoded is found late, when the result is converted.
-fn unconvertible(resource: &Resource, sent: &Value, error: ApiError) -> ApiError {
-    let Some((_, illegal)) = error.message.split_once("illegal base64") else { return error };
-    let (what, kind) = (identity(resource, sent), type_of(resource));
-    ApiError::internal(format!(
-        "failed to convert new object {what} to proper version: unable to convert unstructured object to {kind}: error \
-         decoding from json: illegal base64{illegal}"
-    ))
-}
-
-/// `(namespace/name; group/version, Kind=X)`.
-fn identity(resource: &Resource, sent: &Value) -> String {
-    format!("({}/{}; {})", text(sent, "namespace"), text(sent, "name"), type_of(resource))
-}
-
-fn type_of(resource: &Resource) -> String {
-    let core = if resource.group.is_empty() { "/" } else { "" };
-    format!("{core}{}, Kind={}", resource.api_version(), resource.kind)
-}
-
-/// An apply says what it is about, in full.
-fn check_kind(resource: &Resource, sent: &Value) -> Result<(), ApiError> {
-    let (version, kind) = (sent["apiVersion"].as_str().unwrap_or_default(), sent["kind"].as_str().unwrap_or_default());
-    if (version, kind) == (&resource.api_version(), &resource.kind) {
-        return Ok(());
-    }
-    let core = if version.contains('/') { "" } else { "/" };
-    Err(ApiError::bad_request(format!("invalid object type: {core}{version}, Kind={kind}")))
-}
-
-/// An apply of what does not fit the types fails before anything else is asked, and not as the client's fault.
-fn check_types(resource: &Resource, sent: &Value) -> Result<(), ApiError> {
-    let found = apply::mismatches(resource.schema.root(), sent);
-    if found.is_empty() {
-        return Ok(());
-    }
-    let (what, found) = (identity(resource, sent), found.join("\n"));
-    Err(ApiError::internal(format!("failed to create typed patch object {what}: {found}")))
-}
-
-fn options_invalid(field: &str, complaint: &str) -> ApiError {
+/// A refusal of the parameters of a PATCH.
+pub(crate) fn options_invalid(field: &str, complaint: &str) -> ApiError {
     let mut error =
         ApiError::new(422, "Invalid", format!("PatchOptions.meta.k8s.io \"\" is invalid: {field}: {complaint}"));
     let reason = if complaint.starts_with("Required") { "FieldValueRequired" } else { "FieldValueForbidden" };
     let cause = json!({"reason": reason, "message": complaint, "field": field});
     error.details = Some(json!({"group": "meta.k8s.io", "kind": "PatchOptions", "causes": [cause]}));
     error
-}
-
-fn server_side_apply(store: &mut Store, target: &Target<'_>, call: &Call) -> Answer {
-    let resource = target.resource;
-    if call.query("fieldManager").is_none() {
-        return Err(options_invalid("fieldManager", "Required value: is required for apply patch"));
-    }
-    let sent = call.json()?;
-    if sent["metadata"].get("managedFields").is_some_and(|fields| !fields.is_null()) {
-        return Err(ApiError::bad_request("metadata.managedFields must be nil"));
-    }
-    let old = target.find(store).ok();
-    if old.is_none() && target.status {
-        return Err(ApiError::not_found(resource, &target.name));
-    }
-    // What is merged is what was sent, empty maps and all; decoding finds what is no such object.
-    check_kind(resource, &sent)?;
-    check_types(resource, &sent)?;
-    decode(resource, sent.clone(), strict(call)).map_err(|error| unconvertible(resource, &sent, error))?;
-    let mut config = sent;
-    if text(&config, "name") != target.name {
-        return Err(wrong_name(text(&config, "name"), &target.name));
-    }
-    check_path_namespace(target, &config)?;
-    if resource.namespaced {
-        object::metadata(&mut config).insert("namespace".into(), target.namespace.clone().into());
-    }
-    let (writer, now, force) = (target.writer(call, true), store.now(), call.flag("force"));
-    let Some(old) = old else {
-        let uid = text(&config, "uid");
-        if !uid.is_empty() {
-            let why =
-                format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
-            return Err(ApiError::conflict(resource, &target.name, &why));
-        }
-        check_namespace(store, target, &config)?;
-        let empty = json!({"apiVersion": resource.api_version(), "kind": resource.kind, "metadata": {}});
-        let object = apply::applied(resource, &empty, &config, &writer, force, &now)?;
-        let mut object = decode(resource, object, false)?;
-        prepare(store, target, &mut object);
-        let object = insert(store, target, object, is_dry_run(call))?;
-        return target.answer(201, &object, call);
-    };
-    let mut object = apply::applied(resource, &old, &config, &writer, force, &now)?;
-    if !text(&config, "uid").is_empty() {
-        object["metadata"]["uid"] = text(&config, "uid").into();
-    }
-    let mut object = decode(resource, object, false)?;
-    // A resourceVersion in the applied configuration is a precondition; whatever is live is none.
-    object["metadata"]["resourceVersion"] = match text(&config, "resourceVersion") {
-        "" => old["metadata"]["resourceVersion"].clone(),
-        wanted => wanted.into(),
-    };
-    let object = replace(store, target, &old, object, Tracked::Already, call)?;
-    target.answer(200, &object, call)
 }
