@@ -169,9 +169,9 @@ impl ControlPlane {
     /// Freezes the API server: connections stay open, nothing answers, until [`ControlPlane::resume`].
     ///
     /// # Errors
-    /// [`Error::Spawn`] if its supervisor is gone.
+    /// [`Error::Spawn`] if its supervisor is gone, [`Error::StillRuns`] if it does not stand still.
     pub fn pause(&mut self) -> Result<(), Error> {
-        self.signal("STOP")
+        self.apiserver.as_mut().map_or(Ok(()), Supervised::freeze)
     }
 
     /// Undoes [`ControlPlane::pause`].
@@ -179,7 +179,7 @@ impl ControlPlane {
     /// # Errors
     /// [`Error::Spawn`] if its supervisor is gone.
     pub fn resume(&mut self) -> Result<(), Error> {
-        self.signal("CONT")
+        self.apiserver.as_mut().map_or(Ok(()), |server| server.signal("CONT"))
     }
 
     /// Ends the API server as a crash would; the store stays. Connections are refused until
@@ -197,10 +197,6 @@ impl ControlPlane {
         let log = self.folder.path().join("kube-apiserver.log");
         self.apiserver = Some(Supervised::start("kube-apiserver", &self.binaries.apiserver, &self.arguments, log)?);
         self.wait_until_ready().await
-    }
-
-    fn signal(&mut self, name: &str) -> Result<(), Error> {
-        self.apiserver.as_mut().map_or(Ok(()), |server| server.signal(name))
     }
 
     /// Starting kube-apiserver before its store listens would cost it whole seconds of back-off.

@@ -15,6 +15,9 @@ use std::{
 
 use crate::Error;
 
+/// A stop takes microseconds; a busy machine may take its time.
+const FREEZES_WITHIN: Duration = Duration::from_secs(10);
+
 /// `$@` is the program. Nothing but KILL may end the two shells early: they are what ends the program.
 const SUPERVISOR: &str = r#"
 exec 3<&0
@@ -77,6 +80,29 @@ impl Supervised {
         let Some(pipe) = self.supervisor.stdin.as_mut() else { return Ok(()) };
         writeln!(pipe, "{name}")
             .map_err(|source| Error::Spawn { program: format!("signal for {}", self.program), source })
+    }
+
+    /// Stops the program as SIGSTOP does, and waits until it stands still.
+    ///
+    /// # Errors
+    /// [`Error::StillRuns`] if it does not, or those of [`Supervised::signal`].
+    pub fn freeze(&mut self) -> Result<(), Error> {
+        self.signal("STOP")?;
+        let deadline = Instant::now() + FREEZES_WITHIN;
+        while self.state() != Some('T') {
+            if Instant::now() > deadline {
+                let (program, seconds, output) = (self.program, FREEZES_WITHIN.as_secs(), self.tail());
+                return Err(Error::StillRuns { program, seconds, output });
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// The program's state as in `/proc/PID/stat`, such as `S` (sleeps) or `T` (stopped).
+    fn state(&self) -> Option<char> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.program_id()?)).ok()?;
+        stat.rsplit_once(')')?.1.trim_start().chars().next()
     }
 
     /// Whether the program still runs.
