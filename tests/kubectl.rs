@@ -92,6 +92,29 @@ async fn a_good_object_gets_its_defaults_and_both_short_and_long_names_find_it()
 }
 
 #[tokio::test]
+async fn the_gateways_secret_of_an_object_cannot_be_changed_added_or_taken_away() -> Outcome {
+    let Some((kubectl, _)) = administrator("kubectl: the gateway's Secret of an object is fixed").await? else {
+        return Ok(());
+    };
+    let names =
+        |secret: &str| object("fixed", &format!("{{gateway: {{secretRef: {{namespace: gw, name: {secret}}}}}}}"));
+    let none = || object("fixed", "{domain: example.com}");
+    let cases = [
+        (names("first"), names("second"), "gateway.secretRef cannot be changed"),
+        (names("first"), none(), "gateway.secretRef cannot be added or removed later"),
+        (none(), names("first"), "gateway.secretRef cannot be added or removed later"),
+    ];
+    for (before, after, expected) in cases {
+        kubectl.run(&["apply", "-f", "-"], &before)?;
+        let (succeeded, output, errors) = kubectl.call(&["apply", "-f", "-"], &after)?;
+        assert!(!succeeded && errors.contains(expected), "expected `{expected}` in:\n{output}{errors}");
+        assert!(errors.contains("create another GatewayCertificate"), "no remedy in:\n{errors}");
+        kubectl.run(&["delete", "gwcert/fixed", "--wait=true", "--timeout=60s"], "")?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn explain_describes_every_field_of_the_spec() -> Outcome {
     let Some((kubectl, _)) = administrator("kubectl: explain describes every field").await? else { return Ok(()) };
     for path in ["gwcert", "gwcert.spec", "gwcert.spec.byo", "gwcert.spec.gateway", "gwcert.spec.targets"] {
