@@ -46,11 +46,15 @@ fn broken() -> Client {
     Client::new(service, "default")
 }
 
+/// Which call sites are of interest is cached for the process: one subscriber at a time, and the cache made anew.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 async fn logged(filter: EnvFilter) -> (String, String) {
     let log = Log::default();
     let layer = tracing_subscriber::fmt::layer().with_writer(log.clone());
     let subscriber = tracing_subscriber::registry().with(filter).with(layer);
     let _guard = tracing::subscriber::set_default(subscriber);
+    tracing::callsite::rebuild_interest_cache();
     let api: Api<Secret> = Api::namespaced(broken(), "x");
     let error = bounded(api.get("x")).await.expect_err("it cannot be decoded");
     tracing::error!("{error:?}");
@@ -60,6 +64,7 @@ async fn logged(filter: EnvFilter) -> (String, String) {
 
 #[tokio::test]
 async fn an_answer_that_cannot_be_decoded_is_not_logged_whatever_the_filter_asks_for() {
+    let _alone = ALONE.lock().await;
     let (unfiltered, _) = logged(EnvFilter::new("trace")).await;
     assert!(unfiltered.contains("THE-KEY"), "without our filter kube-client logs the body: else this test is idle");
     for wanted in ["trace", "info,kube_client=trace", "error,kube_client::client=trace"] {
@@ -71,6 +76,7 @@ async fn an_answer_that_cannot_be_decoded_is_not_logged_whatever_the_filter_asks
 
 #[tokio::test]
 async fn an_error_of_the_client_does_not_repeat_a_value() {
+    let _alone = ALONE.lock().await;
     let api: Api<Secret> = Api::namespaced(broken(), "x");
     let error = api.get("x").await.expect_err("it cannot be decoded");
     assert!(!describe(&error).contains("THE-KEY"));
