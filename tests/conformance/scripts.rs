@@ -21,14 +21,22 @@ const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=met
 pub fn definition() -> Value {
     let item = json!({"type": "object", "required": ["name"], "properties": {
         "name": {"type": "string"}, "value": {"type": "string"}}});
-    let spec = json!({"type": "object", "required": ["size"], "properties": {
+    let rules = json!([
+        {"rule": "!has(self.name) || self.size > 1", "message": "a name needs a size above 1"},
+        {"rule": "!has(self.map) || self.map.all(k, k.size() < 4)", "reason": "FieldValueForbidden",
+         "message": "keys are too long"},
+        {"rule": "!has(self.deep) || !has(self.deep.n) || self.deep.n != 13", "fieldPath": ".deep.n"},
+    ]);
+    let spec = json!({"type": "object", "required": ["size"], "x-kubernetes-validations": rules, "properties": {
         "size": {"type": "integer", "minimum": 1, "maximum": 9},
         "mode": {"type": "string", "enum": ["A", "B"], "default": "A"},
-        "name": {"type": "string", "minLength": 2, "maxLength": 5, "pattern": "^[a-z]+$"},
+        "name": {"type": "string", "minLength": 2, "maxLength": 5, "pattern": "^[a-z]+$",
+            "x-kubernetes-validations": [{"rule": "self == oldSelf", "message": "name stays"},
+                {"rule": "!self.startsWith('x') && !self.split('q').exists(p, p == 'y')", "messageExpression": "'no x, no y in ' + self"}]},
         "tags": {"type": "array", "x-kubernetes-list-type": "set", "maxItems": 3, "items": {"type": "string"}},
         "list": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"], "items": item},
         "plain": {"type": "array", "minItems": 1, "items": {"type": "integer"}},
-        "map": {"type": "object", "additionalProperties": {"type": "string"}},
+        "map": {"type": "object", "maxProperties": 9, "additionalProperties": {"type": "string"}},
         "atom": {"type": "object", "x-kubernetes-map-type": "atomic", "additionalProperties": {"type": "string"}},
         "deep": {"type": "object", "properties": {"on": {"type": "boolean", "default": true}, "n": {"type": "integer"}}},
         "percent": {"x-kubernetes-int-or-string": true},
@@ -129,6 +137,7 @@ pub fn all() -> Vec<(&'static str, Vec<Call>)> {
         ("JSON patches", others::json_patches()),
         ("reads", others::reads()),
         ("schemas", widgets::schemas()),
+        ("rules", widgets::rules()),
         ("defaults and pruning", widgets::defaults()),
         ("generations and status", widgets::generations()),
         ("owners of custom resources", widgets::widget_owners()),

@@ -33,6 +33,23 @@ pub fn schemas() -> Vec<Call> {
     ]
 }
 
+pub fn rules() -> Vec<Call> {
+    let bad = |spec: Value| post(WIDGETS, widget("w", json!({ "spec": spec })));
+    vec![
+        bad(json!({"size": 1, "name": "abc"})),
+        bad(json!({"size": 2, "name": "xbc"})),
+        bad(json!({"size": 2, "name": "qyq"})),
+        bad(json!({"size": 2, "map": {"long": "1"}})),
+        bad(json!({"size": 2, "deep": {"n": 13}})),
+        bad(json!({"size": 1, "name": "xyz", "mode": "C"})),
+        bad(json!({"size": 2, "name": "abc"})),
+        merge(WIDGETS, "w", json!({"spec": {"name": "abd"}})),
+        merge(WIDGETS, "w", json!({"spec": {"size": 1}})),
+        merge(WIDGETS, "w", json!({"spec": {"name": null}})),
+        merge(WIDGETS, "w", json!({"spec": {"name": "abd"}})),
+    ]
+}
+
 pub fn defaults() -> Vec<Call> {
     vec![
         post(WIDGETS, widget("w", json!({"spec": {"size": 1, "odd": 1, "deep": {"odd": 2}}, "odd": 3}))),

@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use super::{registry::Resource, status::FieldError};
+use super::{registry::Resource, rules, status::FieldError};
 
 /// What all values of a Secret or ConfigMap may weigh together.
 const MAX_DATA: usize = 1024 * 1024;
@@ -184,6 +184,8 @@ fn validate_definition(object: &Value) -> Vec<FieldError> {
             let path = format!("spec.versions[{index}].schema.openAPIV3Schema");
             errors.push(FieldError::required(path, "schemas are required"));
         }
+        let path = format!("spec.versions[{index}].schema.openAPIV3Schema");
+        rules::check_definition(&version["schema"]["openAPIV3Schema"], &path, &mut errors);
     }
     errors
 }

@@ -18,6 +18,7 @@ mod read;
 mod registry;
 mod request;
 mod route;
+mod rules;
 mod schema;
 mod selectors;
 mod server_side_apply;

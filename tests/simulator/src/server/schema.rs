@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{
+    rules,
     status::{FieldError, kind_of},
     validation,
 };
@@ -65,17 +66,23 @@ impl Schema {
     /// Checks everything but metadata, which has its own rules. `old` is the stored object on an update.
     pub(crate) fn validate(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
         let mut errors = Vec::new();
-        if let Some(properties) = self.root().and_then(|root| root["properties"].as_object()) {
-            let mut root = self.root().cloned().unwrap_or_default();
-            root["properties"] = properties.iter().filter(|(key, _)| *key != "metadata").map(pair).collect();
-            validation::check(&root, object, old, "", &mut errors);
+        let Some(root) = self.root() else { return errors };
+        let mut bare = root.clone();
+        if let Some(properties) = bare["properties"].as_object_mut() {
+            properties.remove("metadata");
+        }
+        validation::check(&bare, object, old, "", &mut errors);
+        if rules::any(root) {
+            if errors.iter().any(FieldError::blocks_rules) {
+                let detail = "some validation rules were not checked because the object was invalid; correct the \
+                              existing errors to complete validation";
+                errors.push(FieldError::invalid("<nil>", &Value::Null, detail));
+            } else {
+                rules::check(root, object, old, "", &mut errors);
+            }
         }
         errors
     }
-}
-
-fn pair((key, value): (&String, &Value)) -> (String, Value) {
-    (key.clone(), value.clone())
 }
 
 fn preserves(schema: &Value) -> bool {

@@ -72,7 +72,18 @@ impl FieldError {
         Self { reason: "FieldValueDuplicate", text: format!("Duplicate value: {}", shown(found)), field: field.into() }
     }
 
-    fn line(&self) -> String {
+    /// Invalid, with a value that is too much to repeat.
+    pub(crate) fn invalid_unshown(field: impl Into<String>, detail: &str) -> Self {
+        Self { reason: "FieldValueInvalid", text: format!("Invalid value: {detail}"), field: field.into() }
+    }
+
+    /// Whether rules are not worth evaluating until this is mended.
+    pub(crate) fn blocks_rules(&self) -> bool {
+        ["NotSupported", "Required", "TooLong", "TooMany", "TypeInvalid"].iter().any(|end| self.reason.ends_with(end))
+    }
+
+    /// As the message shows it.
+    pub(crate) fn line(&self) -> String {
         format!("{}: {}", self.field, self.text)
     }
 

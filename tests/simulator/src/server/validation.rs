@@ -121,11 +121,7 @@ fn check_list(schema: &Value, list: &[Value], old: Option<&Value>, path: &str, e
             errors.push(FieldError::duplicate(format!("{path}[{index}]"), identity));
         }
         if let Some(child) = items(Some(schema)) {
-            // Only items that keep their identity have an old self.
-            let old = identity.as_ref().filter(|_| !keys.is_empty()).and_then(|wanted| {
-                let list = old.and_then(Value::as_array)?;
-                list.iter().find(|item| super::validation::identity(schema, item, &keys).as_ref() == Some(wanted))
-            });
+            let old = same_item(schema, item, old);
             check(child, item, old, &format!("{path}[{index}]"), errors);
         }
     }
@@ -134,6 +130,13 @@ fn check_list(schema: &Value, list: &[Value], old: Option<&Value>, path: &str, e
 /// The keys that tell the items of a `map` list apart.
 pub(crate) fn map_keys(schema: &Value) -> Vec<&str> {
     schema["x-kubernetes-list-map-keys"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+/// The item of an old list that is the same as this one of the new list; only lists with keys can tell.
+pub(crate) fn same_item<'a>(schema: &Value, item: &Value, old: Option<&'a Value>) -> Option<&'a Value> {
+    let keys = map_keys(schema);
+    let wanted = identity(schema, item, &keys).filter(|_| !keys.is_empty())?;
+    old?.as_array()?.iter().find(|old| identity(schema, old, &keys).as_ref() == Some(&wanted))
 }
 
 /// What tells an item of a `set` or `map` list apart from the others; nothing for atomic lists.
