@@ -25,3 +25,8 @@ fn the_page_of_conditions_names_every_reason() {
 fn crds_holds_what_certkeeper_crds_prints() {
     is_current("crds/gatewaycertificates.yaml", &api::crds_yaml().expect("YAML"));
 }
+
+#[test]
+fn the_schema_of_check_is_that_of_its_types() {
+    is_current("docs/check.schema.json", &certkeeper::cli::check_schema());
+}

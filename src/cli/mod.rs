@@ -6,9 +6,13 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::cluster::client::Access;
 
+mod check;
 mod crds;
 mod run;
 mod status;
+
+/// The JSON schema of `certkeeper check --output json`, as `docs/check.schema.json` holds it.
+pub use check::schema as check_schema;
 
 /// Keeps the TLS certificate of a Kubernetes ingress gateway valid, distributed, served and proven.
 #[derive(Debug, Parser)]
@@ -20,6 +24,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Check a certificate and key before they go anywhere.
+    Check(Box<check::Check>),
     /// Keep the certificates of the GatewayCertificates in the served namespaces.
     Run(run::Run),
     /// Show what is known of each GatewayCertificate.
@@ -57,6 +63,7 @@ pub fn main() -> ExitCode {
     // A second provider in the same process would be an error of the build, not of the user.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let result = match cli.command {
+        Command::Check(check) => check.main(),
         Command::Run(run) => run.main(),
         Command::Status(status) => status.main(),
         Command::Crds(crds) => crds.main(),
