@@ -238,18 +238,23 @@ fn strip(schema: Option<&Value>, value: &Value, path: &mut Vec<Step>, doomed: &d
         path.pop();
         kept
     };
-    match shape(schema, value) {
-        Shape::Leaf => value.clone(),
+    let (before, stripped) = match shape(schema, value) {
+        Shape::Leaf => return value.clone(),
         Shape::Map(map) => {
             let kept = map.iter().filter_map(|(name, value)| {
                 Some((name.clone(), keep(Step::Field(name.clone()), field(schema, name).0, value)?))
             });
-            Value::Object(kept.collect())
+            (map.len(), Value::Object(kept.collect()))
         }
         Shape::List(list) => {
-            Value::Array(list.iter().filter_map(|item| keep(step(schema, item), items(schema), item)).collect())
+            let kept = list.iter().filter_map(|item| keep(step(schema, item), items(schema), item));
+            (list.len(), Value::Array(kept.collect()))
         }
-    }
+    };
+    // A container that lost everything but is not lost itself becomes null. For a custom resource that is an error
+    // where the field is not nullable: an apply that gives up the last item of somebody else's list is refused.
+    let after = stripped.as_object().map(Map::len).or(stripped.as_array().map(Vec::len));
+    if before > 0 && after == Some(0) { Value::Null } else { stripped }
 }
 
 #[cfg(test)]
