@@ -14,7 +14,7 @@ pub const CONFIG_MAPS: &str = "/api/v1/namespaces/{ns}/configmaps";
 pub const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/{ns}/leases";
 pub const WIDGETS: &str = "/apis/conformance.example.com/v1/namespaces/{ns}/widgets";
 
-const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+pub const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 
 /// The custom resource of the sequences.
@@ -55,7 +55,7 @@ pub fn definition() -> Value {
 
 /// Where events are looked at, and what is created there to mark their end.
 pub fn ends() -> [(&'static str, Value); 3] {
-    let metadata = json!({"name": "zz-end"});
+    let metadata = json!({"name": "zz-end", "labels": {"x": "1"}});
     [
         (SECRETS, json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata})),
         (CONFIG_MAPS, json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})),

@@ -143,8 +143,8 @@ impl Run<'_> {
         answer
     }
 
-    /// The events of the namespace's objects of one resource since the sequence began. An object `zz-end` that is
-    /// created now tells where they end.
+    /// The events of the namespace's objects of one resource since the sequence began: of all, of those with the
+    /// label `x=1`, and of all as metadata. An object `zz-end` that is created now tells where they end.
     pub async fn events(&mut self, collection: &str, end: Value) -> Vec<Value> {
         let create = Call {
             method: "POST",
@@ -155,8 +155,19 @@ impl Run<'_> {
         };
         let (code, answer) = self.call(&create).await;
         assert_eq!(code, 201, "{answer}");
-        let path = self.resolve(&format!("{collection}?watch=true&resourceVersion={}&timeoutSeconds=20", self.start));
-        let request = Request::get(path).body(Vec::new()).expect("a request");
+        let watch = format!("{collection}?watch=true&resourceVersion={}&timeoutSeconds=20", self.start);
+        let all = self.watch(&watch, "").await;
+        let some = self.watch(&format!("{watch}&labelSelector=x%3D1"), "").await;
+        let metadata = self.watch(&watch, super::scripts::METADATA).await;
+        vec![all.into(), some.into(), metadata.into()]
+    }
+
+    async fn watch(&self, path: &str, accept: &str) -> Vec<Value> {
+        let mut request = Request::get(self.resolve(path));
+        if !accept.is_empty() {
+            request = request.header("accept", accept);
+        }
+        let request = request.body(Vec::new()).expect("a request");
         let lines = self.world.client.request_stream(request).await.expect("a watch").lines();
         let mut events = Vec::new();
         let read = async {

@@ -100,8 +100,7 @@ fn walk(
     path: &mut Vec<Step>,
     difference: &mut Difference,
 ) {
-    let Some(either) = new.or(old) else { return };
-    let children = children(schema, old, new, either);
+    let children = children(schema, old, new);
     if let Some(children) = children {
         for (step, child, old, new) in children {
             path.push(step);
@@ -123,13 +122,9 @@ fn walk(
 type Child<'a> = (Step, Option<&'a Value>, Option<&'a Value>, Option<&'a Value>);
 
 /// The parts of two values, paired; nothing where they are compared as wholes.
-fn children<'a>(
-    schema: Option<&'a Value>,
-    old: Option<&'a Value>,
-    new: Option<&'a Value>,
-    either: &'a Value,
-) -> Option<Vec<Child<'a>>> {
-    let sides = [old, new].map(|side| side.map(|side| shape(schema, side)));
+fn children<'a>(schema: Option<&'a Value>, old: Option<&'a Value>, new: Option<&'a Value>) -> Option<Vec<Child<'a>>> {
+    // Null beside a container counts as an empty one.
+    let sides = [old, new].map(|side| side.filter(|side| !side.is_null()).map(|side| shape(schema, side)));
     let empty = |side: &Option<Shape<'_>>| match side {
         None => true,
         Some(Shape::Map(map)) => map.is_empty(),
@@ -139,7 +134,7 @@ fn children<'a>(
     if sides.iter().all(empty) || sides.iter().flatten().any(|side| matches!(side, Shape::Leaf)) {
         return None;
     }
-    if either.is_object() {
+    if sides.iter().flatten().any(|side| matches!(side, Shape::Map(_))) {
         let maps = [old, new].map(|side| side.and_then(Value::as_object));
         let names: BTreeSet<&String> = maps.iter().flatten().flat_map(|map| map.keys()).collect();
         let child = |name: &'a String| {
