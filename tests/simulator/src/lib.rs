@@ -2,7 +2,7 @@
 //! try things with.
 //!
 //! - [`ApiServer`]: give [`ApiServer::client`] to any code that takes a [`kube::Client`].
-//! - [`gateway::LoopbackGateway`]: a TLS server that follows a Secret; [`gateway::handshake`] tells what it serves.
+//! - [`gateway::LoopbackGateway`]: a TLS server that follows a Secret.
 //! - [`ca::Ca`]: certificates, good and bad.
 
 pub mod ca;

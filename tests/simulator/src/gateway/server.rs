@@ -260,6 +260,7 @@ impl ResolvesServerCert for Only {
 mod tests {
     use std::collections::BTreeMap;
 
+    use certkeeper::gateway::{HandshakeError, ServedChain, TcpDial};
     use chrono::Utc;
     use k8s_openapi::ByteString;
     use kube::api::{DeleteParams, ObjectMeta, PostParams};
@@ -268,10 +269,13 @@ mod tests {
     use crate::{
         ApiServer,
         ca::{Ca, Issued},
-        gateway::handshake,
     };
 
     const SOON: Duration = Duration::from_secs(10);
+
+    async fn handshake(address: SocketAddr, sni: &str) -> Result<ServedChain, HandshakeError> {
+        certkeeper::gateway::handshake(&TcpDial, address, sni, SOON).await
+    }
 
     fn secret(pair: &Issued) -> Secret {
         let data = [("tls.crt", pair.certificate()), ("tls.key", pair.key().to_owned())];
@@ -286,7 +290,8 @@ mod tests {
         let api: Api<Secret> = Api::namespaced(server.client(), "default");
         let settings = Settings::new("one", "default", "certs", &["*.example.com"]);
         let gateway = LoopbackGateway::start(server.client(), settings).await.unwrap();
-        assert!(handshake(gateway.address(), "a.example.com").await.is_err(), "nothing to serve yet");
+        let closed = handshake(gateway.address(), "a.example.com").await;
+        assert!(matches!(closed, Err(HandshakeError::Closed(..))), "nothing to serve yet: {closed:?}");
 
         let ca = Ca::root("Root", Utc::now()).unwrap().intermediate("Intermediate").unwrap();
         let [first, second] = [(); 2].map(|()| ca.leaf(&["*.example.com"]).issue().unwrap());
@@ -297,18 +302,17 @@ mod tests {
         };
         gateway.wait_for(SOON, serving(&first)).await.unwrap();
         let leaf = handshake(gateway.address(), "a.example.com").await.unwrap();
-        assert_eq!((leaf.fingerprint.as_str(), leaf.chain.len()), (first.fingerprint(), 2));
-        assert_eq!(leaf.not_after.timestamp(), first.validity().until.timestamp());
+        assert_eq!((leaf.fingerprint.to_string().as_str(), leaf.chain.len()), (first.fingerprint(), 2));
         assert!(handshake(gateway.address(), "a.b.example.com").await.is_err(), "a wildcard is one label");
 
         api.replace("certs", &PostParams::default(), &secret(&first.with_key_of(&second))).await.unwrap();
         gateway.wait_for(SOON, |s| s.refusals.len() == 1).await.unwrap();
-        assert_eq!(handshake(gateway.address(), "a.example.com").await.unwrap().fingerprint, first.fingerprint());
+        assert_eq!(handshake(gateway.address(), "a.example.com").await.unwrap().fingerprint.to_string(), first.fingerprint());
 
         api.delete("certs", &DeleteParams::default()).await.unwrap();
         api.create(&PostParams::default(), &secret(&second)).await.unwrap();
         gateway.wait_for(SOON, serving(&second)).await.unwrap();
-        assert_eq!(handshake(gateway.address(), "a.example.com").await.unwrap().fingerprint, second.fingerprint());
+        assert_eq!(handshake(gateway.address(), "a.example.com").await.unwrap().fingerprint.to_string(), second.fingerprint());
     }
 
     #[test]
