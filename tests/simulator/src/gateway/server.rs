@@ -307,12 +307,18 @@ mod tests {
 
         api.replace("certs", &PostParams::default(), &secret(&first.with_key_of(&second))).await.unwrap();
         gateway.wait_for(SOON, |s| s.refusals.len() == 1).await.unwrap();
-        assert_eq!(handshake(gateway.address(), "a.example.com").await.unwrap().fingerprint.to_string(), first.fingerprint());
+        assert_eq!(
+            handshake(gateway.address(), "a.example.com").await.unwrap().fingerprint.to_string(),
+            first.fingerprint()
+        );
 
         api.delete("certs", &DeleteParams::default()).await.unwrap();
         api.create(&PostParams::default(), &secret(&second)).await.unwrap();
         gateway.wait_for(SOON, serving(&second)).await.unwrap();
-        assert_eq!(handshake(gateway.address(), "a.example.com").await.unwrap().fingerprint.to_string(), second.fingerprint());
+        assert_eq!(
+            handshake(gateway.address(), "a.example.com").await.unwrap().fingerprint.to_string(),
+            second.fingerprint()
+        );
     }
 
     #[test]
