@@ -201,8 +201,9 @@ fn updated(
     let secret = &observed.object.wants.gateway_secret;
     let gone: Vec<&str> = remove.iter().map(|leftover| leftover.describe()).collect();
     if let Some(undo) = drift {
+        let without = if gone.is_empty() { String::new() } else { format!(" without {}", gone.join("; ")) };
         let message = format!(
-            "Secret {secret} was changed by field manager \"{}\" and is restored to fingerprint {}: \
+            "Secret {secret} was changed by field manager \"{}\" and is restored to fingerprint {}{without}: \
              supply certificates through the source, not in this Secret",
             undo.manager,
             pair.fingerprint()

@@ -7,8 +7,10 @@ use std::{
 
 use regex::Regex;
 
-/// No line is longer than this.
+/// No line is longer than this …
 const WIDTH: usize = 100;
+/// … or than the terminal, unless that is narrower than this.
+const NARROWEST: usize = 60;
 /// Where the text of a line begins: after its time and who it is about.
 const INDENT: usize = 26;
 /// A fingerprint is shown by its first digits.
@@ -85,6 +87,8 @@ impl Paint {
 pub(crate) struct Account {
     began: Instant,
     colour: bool,
+    terminal: bool,
+    width: usize,
     fingerprint: Option<Regex>,
 }
 
@@ -93,8 +97,16 @@ impl Account {
     pub(crate) fn begin() -> Self {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        let colour = io::stdout().is_terminal() && !set("NO_COLOR") && !dumb;
-        Self { began: Instant::now(), colour, fingerprint: Regex::new("[0-9a-f]{64}").ok() }
+        let terminal = io::stdout().is_terminal();
+        let colour = terminal && !set("NO_COLOR") && !dumb;
+        let columns = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+        let width = columns.filter(|_| terminal).unwrap_or(WIDTH).clamp(NARROWEST, WIDTH);
+        Self { began: Instant::now(), colour, terminal, width, fingerprint: Regex::new("[0-9a-f]{64}").ok() }
+    }
+
+    /// Whether somebody looks on.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.terminal
     }
 
     /// How long it has been going on.
@@ -104,7 +116,7 @@ impl Account {
 
     /// A paragraph over the whole width.
     pub(crate) fn paragraph(&self, paint: Paint, text: &str) {
-        for line in wrap(text, WIDTH - 2) {
+        for line in wrap(text, self.width - 2) {
             self.put(&format!("  {}", self.painted(paint, &line)));
         }
     }
@@ -118,7 +130,7 @@ impl Account {
     pub(crate) fn heading(&self, number: usize, title: &str, why: &str) {
         self.blank();
         self.put(&self.painted(Paint::Bold, &format!("{number:>3}  {title}")));
-        for line in wrap(why, WIDTH - 5) {
+        for line in wrap(why, self.width - 5) {
             self.put(&format!("     {}", self.painted(Paint::Dim, &line)));
         }
     }
@@ -129,7 +141,7 @@ impl Account {
         let name = self.painted(actor.paint(), &format!("{:<10}", actor.name()));
         let time = self.painted(Paint::Dim, &format!("{:>8.2} s", self.began.elapsed().as_secs_f64()));
         let mut begin = format!("  {time}  {name}  ");
-        for line in wrap(&text, WIDTH - INDENT) {
+        for line in wrap(&text, self.width - INDENT) {
             let line = match line.strip_prefix(lead) {
                 Some(rest) if !lead.is_empty() => format!("{}{rest}", self.painted(paint, lead)),
                 _ => line,
@@ -147,9 +159,9 @@ impl Account {
     /// How a step ended, in the place of an actor.
     pub(crate) fn verdict(&self, paint: Paint, word: &str, text: &str) {
         let text = self.shortened(text);
-        let word = self.painted(paint, &format!("{word:>22}"));
-        let mut begin = format!("{word}    ");
-        for line in wrap(&text, WIDTH - INDENT) {
+        let word = self.painted(paint, &format!("{word:<10}"));
+        let mut begin = format!("{:14}{word}  ", "");
+        for line in wrap(&text, self.width - INDENT) {
             self.put(&format!("{begin}{line}"));
             begin = " ".repeat(INDENT);
         }
@@ -158,7 +170,7 @@ impl Account {
     /// A row of the summary.
     pub(crate) fn row(&self, name: &str, paint: Paint, value: &str) {
         let mut name = format!("  {name:<24}");
-        for line in wrap(value, WIDTH - INDENT) {
+        for line in wrap(value, self.width - INDENT) {
             self.put(&format!("{name}{}", self.painted(paint, &line)));
             name = " ".repeat(INDENT);
         }

@@ -29,6 +29,9 @@ struct Arguments {
     /// How long each thing may take until it is seen to happen
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     patience: u64,
+    /// Rest after each step, to read along [default: 1 on a terminal, else 0]
+    #[arg(long, value_name = "SECONDS")]
+    rest: Option<u64>,
     /// Kills certkeeper before this step and never starts it again, to see that the demo fails then
     #[arg(long, value_name = "STEP", hide = true)]
     withhold_from: Option<usize>,
@@ -54,7 +57,9 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let mut demo = Demo::new(account, Duration::from_secs(arguments.patience), arguments.withhold_from);
+    let rest = arguments.rest.unwrap_or(u64::from(account.is_watched()));
+    let [patience, rest] = [arguments.patience, rest].map(Duration::from_secs);
+    let mut demo = Demo::new(account, patience, rest, arguments.withhold_from);
     let seen = runtime.block_on(demo.play());
     summary::print(&demo.account, &demo.tally, demo.stage.as_ref(), STEPS.len());
     demo.account.blank();

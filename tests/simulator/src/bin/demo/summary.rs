@@ -50,12 +50,16 @@ pub(crate) fn print(account: &Account, tally: &Tally, stage: Option<&Stage>, ste
     let refused = format!("{}, none of them reached a gateway", tally.told("Refused"));
     account.row("refusals", Paint::Plain, if tally.told("Refused") == 0 { "0" } else { &refused });
     account.row("restorations", Paint::Plain, &tally.told("Restored").to_string());
-    account.row("leaves served unchosen", judged(tally.foreign == 0), &tally.foreign.to_string());
+    account.row(
+        "other leaves served",
+        if tally.foreign == 0 { Paint::Green } else { Paint::Yellow },
+        &tally.foreign.to_string(),
+    );
     account.row("write to served", Paint::Plain, &spread(&tally.served));
     account.row("write to promoted", Paint::Plain, &spread(&tally.promoted));
     account.row("damage to restored", Paint::Plain, &spread(&tally.restored));
     if let Some(stage) = stage {
-        account.row("certkeeper's API writes", Paint::Plain, &writes(&stage.meter.writes()));
+        account.row("certkeeper's writes", Paint::Plain, &writes(&stage.meter.writes()));
         let refused = stage.meter.refused();
         let text =
             if refused.is_empty() { "none: docs/permissions.md is enough".to_owned() } else { refused.join(", ") };
@@ -71,16 +75,21 @@ pub(crate) fn print(account: &Account, tally: &Tally, stage: Option<&Stage>, ste
 fn spread(times: &[Duration]) -> String {
     let mut times = times.to_vec();
     times.sort_unstable();
-    match (times.first(), times.get(times.len() / 2), times.last()) {
-        (Some(min), Some(median), Some(max)) => {
-            format!("{} / {} / {} (min/median/max of {})", ms(*min), ms(*median), ms(*max), times.len())
-        }
-        _ => "not measured".to_owned(),
-    }
+    let (Some(min), Some(max)) = (times.first(), times.last()) else { return "not measured".to_owned() };
+    // The middle one, or the mean of the two in the middle.
+    let median = (times[(times.len() - 1) / 2] + times[times.len() / 2]) / 2;
+    format!("{} / {} / {} (min/median/max of {})", ms(*min), ms(median), ms(*max), times.len())
 }
 
 fn writes(writes: &BTreeMap<String, usize>) -> String {
     let all: usize = writes.values().sum();
-    let each: Vec<String> = writes.iter().map(|(resource, count)| format!("{count} {resource}")).collect();
+    let name = |resource: &str| match resource {
+        "secrets" => "to Secrets".to_owned(),
+        "events" => "Events".to_owned(),
+        "gatewaycertificates/status" => "statuses".to_owned(),
+        "gatewaycertificates" => "finalizer".to_owned(),
+        other => other.to_owned(),
+    };
+    let each: Vec<String> = writes.iter().map(|(resource, count)| format!("{count} {}", name(resource))).collect();
     if all == 0 { "0".to_owned() } else { format!("{all}: {}", each.join(", ")) }
 }

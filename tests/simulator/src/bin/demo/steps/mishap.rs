@@ -112,11 +112,7 @@ async fn put_right(demo: &mut Demo, fingerprint: &str, began: Instant) -> Seen<S
         ));
     }
     let after = demo.restored_after(began)?;
-    let text = format!(
-        "Secret {GATEWAY_SECRET} holds {} in tls.crt and tls.key alone, {} later",
-        short(fingerprint),
-        ms(after)
-    );
+    let text = format!("the Secret holds {} in tls.crt and tls.key alone, {} later", short(fingerprint), ms(after));
     demo.account.says(Actor::Stage, &text);
     demo.tally.restored.push(after);
     Ok(held.uid)

@@ -13,7 +13,7 @@ use futures::future::{BoxFuture, try_join_all};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::{
-    account::{Account, Actor, Paint, ms, short},
+    account::{Account, Actor, Paint, short},
     missed::{Missed, Seen},
     stage::Stage,
     summary::Tally,
@@ -47,7 +47,7 @@ pub(crate) const STEPS: &[Step] = &[
     },
     Step {
         title: "A key that belongs to another certificate is refused",
-        why: "Istio would push it; Envoy would refuse it without a word, and fail at its next start.",
+        why: "Istio would push it; Envoy would refuse it without a word, and after a restart serve nothing.",
         play: |demo| Box::pin(refusal::mismatched(demo)),
     },
     Step {
@@ -76,7 +76,7 @@ pub(crate) const STEPS: &[Step] = &[
         play: |demo| Box::pin(mishap::masked(demo)),
     },
     Step {
-        title: "certkeeper is killed, and what it left is broken before it starts again",
+        title: "certkeeper is killed; meanwhile everything is broken; the last good pair comes back",
         why: "Nothing is kept in its memory only: the last good pair lies in a Secret beside the gateway's.",
         play: |demo| Box::pin(mishap::killed(demo)),
     },
@@ -99,15 +99,17 @@ pub(crate) struct Demo {
     /// Set in the first step.
     pub(crate) stage: Option<Stage>,
     patience: Duration,
+    /// A rest after each step, for those who look on.
+    rest: Duration,
     withhold_from: Option<usize>,
     /// The pair that the gateways should serve.
     current: Option<Issued>,
 }
 
 impl Demo {
-    /// A demo in which each thing may take as long as `patience`.
-    pub(crate) fn new(account: Account, patience: Duration, withhold_from: Option<usize>) -> Self {
-        Self { account, tally: Tally::default(), stage: None, patience, withhold_from, current: None }
+    /// A demo in which each thing may take as long as `patience`, with a rest after each step.
+    pub(crate) fn new(account: Account, patience: Duration, rest: Duration, withhold_from: Option<usize>) -> Self {
+        Self { account, tally: Tally::default(), stage: None, patience, rest, withhold_from, current: None }
     }
 
     /// Plays the steps until one is missed. Whether all were seen to happen.
@@ -128,6 +130,7 @@ impl Demo {
             }
             self.tally.steps += 1;
             self.account.verdict(Paint::Green, "seen", &format!("in {:.2} s", began.elapsed().as_secs_f64()));
+            tokio::time::sleep(self.rest).await;
         }
         true
     }
@@ -195,10 +198,10 @@ impl Demo {
         let (made, others) = counts.iter().fold((0, 0), |(made, others), (m, o)| (made + m, others + o));
         self.tally.foreign += others;
         let seen = match others {
-            0 => "none of them showed another leaf".to_owned(),
-            n => format!("another leaf was seen {n} times before it was put right"),
+            0 => "none failed or differed".to_owned(),
+            n => format!("none failed; another leaf was seen {n} times until it was put right"),
         };
-        let text = format!("all three serve {}: {made} handshakes since then, none failed, {seen}", short(fingerprint));
+        let text = format!("all three serve {} in {made} handshakes since; {seen}", short(fingerprint));
         self.account.says(Actor::Gateways, &text);
         Ok(others > 0)
     }
@@ -206,5 +209,8 @@ impl Demo {
 
 /// "118, 121 and 119 ms".
 fn listed(times: &[Duration]) -> String {
-    times.iter().map(|time| ms(*time)).collect::<Vec<_>>().join(", ")
+    let number = |time: &Duration| format!("{:.0}", time.as_secs_f64() * 1000.0);
+    let Some((last, before)) = times.split_last() else { return String::new() };
+    let before: Vec<String> = before.iter().map(number).collect();
+    format!("{} and {} ms", before.join(", "), number(last))
 }

@@ -10,6 +10,14 @@ use crate::{
     stage::{HOME, OBJECT, SOURCE, Stage, WILDCARD},
 };
 
+/// How much of what certkeeper says is repeated.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Words {
+    All,
+    Few,
+    None,
+}
+
 /// How many rotations there are in a row.
 const ROTATIONS: usize = 5;
 
@@ -18,13 +26,12 @@ pub(super) async fn begins(demo: &mut Demo) -> Seen<()> {
     let mut stage = Stage::set().await?;
     stage.withheld = demo.withhold_from == Some(1);
     let account = &demo.account;
-    account.says(Actor::Stage, "an API server in memory, with the CRD gatewaycertificates.certs.kyma-project.io");
+    account.says(Actor::Stage, "an API server in memory, with the CRD of GatewayCertificate");
     let ports: Vec<String> = stage.places.iter().map(|place| place.gateway.address().port().to_string()).collect();
     account.says(Actor::Stage, &format!("three gateways for {WILDCARD} on 127.0.0.1, ports {}", ports.join(", ")));
     account.says(Actor::Stage, "certkeeper starts, with the rights of docs/permissions.md and no others");
     stage.start_keeper()?;
-    account
-        .says(Actor::You, &format!("create GatewayCertificate {HOME}/{OBJECT}: its pair will be in Secret {SOURCE}"));
+    account.says(Actor::You, &format!("create GatewayCertificate {HOME}/{OBJECT}, source: Secret {SOURCE}"));
     stage.ask().await?;
     demo.stage = Some(stage);
     demo.hears("SourceValid", "False", "SourceMissing").await?;
@@ -37,10 +44,9 @@ pub(super) async fn begins(demo: &mut Demo) -> Seen<()> {
 /// The first pair.
 pub(super) async fn first(demo: &mut Demo) -> Seen<()> {
     let pair = demo.stage()?.issue(None)?;
-    let text =
-        format!("create Secret {HOME}/{SOURCE}: leaf {}, RSA-2048, and its intermediate", short(pair.fingerprint()));
+    let text = format!("create Secret {HOME}/{SOURCE}: leaf {}, RSA-2048", short(pair.fingerprint()));
     demo.account.says(Actor::You, &text);
-    promote(demo, pair, true).await
+    promote(demo, pair, Words::All).await
 }
 
 /// A rotation after the other.
@@ -48,7 +54,7 @@ pub(super) async fn rotations(demo: &mut Demo) -> Seen<()> {
     for _ in 0..ROTATIONS {
         let pair = demo.stage()?.issue(None)?;
         demo.account.says(Actor::You, &format!("replace the pair: leaf {}", short(pair.fingerprint())));
-        promote(demo, pair, false).await?;
+        promote(demo, pair, Words::None).await?;
     }
     Ok(())
 }
@@ -57,30 +63,32 @@ pub(super) async fn rotations(demo: &mut Demo) -> Seen<()> {
 pub(super) async fn again(demo: &mut Demo) -> Seen<()> {
     let pair = demo.stage()?.issue(None)?;
     demo.account.says(Actor::You, &format!("replace the half by a pair: leaf {}", short(pair.fingerprint())));
-    promote(demo, pair, true).await
+    promote(demo, pair, Words::Few).await
 }
 
 /// Supplies a pair, and waits until it is promoted and served by all.
-async fn promote(demo: &mut Demo, pair: Issued, in_words: bool) -> Seen<()> {
+async fn promote(demo: &mut Demo, pair: Issued, words: Words) -> Seen<()> {
     let fingerprint = pair.fingerprint().to_owned();
     let stage = demo.stage()?;
     let (told, marks) = (stage.object.told(), stage.marks());
     let began = stage.supply_pair(&pair).await?;
     let entry = demo.learns(told, "Promoted", &fingerprint).await?;
     let written = demo.restored_after(began)?;
-    if in_words {
+    if words != Words::None {
         demo.recount(&entry);
-        demo.hears("SourceValid", "True", "Valid").await?;
-        demo.hears("SecretCurrent", "True", "Current").await?;
-    } else {
-        demo.stage()?.object.condition("SecretCurrent", "True", "Current", demo.patience).await?;
+    }
+    for (kind, reason) in [("SourceValid", "Valid"), ("SecretCurrent", "Current")] {
+        let condition = demo.stage()?.object.condition(kind, "True", reason, demo.patience).await?;
+        if words != Words::None {
+            demo.quote(&condition, words == Words::All);
+        }
     }
     let held = demo.stage()?.gateway_secret().await?.fingerprint;
     if held.as_ref() != Some(&fingerprint) {
         return Err(Missed::new(format!("the gateway's Secret holds {fingerprint}"), format!("it holds {held:?}")));
     }
     let times = demo.all_see(&fingerprint, &marks, began).await?;
-    let text = format!("all three serve {}, {} after the write", short(&fingerprint), listed(&times));
+    let text = format!("all three serve {} after {}", short(&fingerprint), listed(&times));
     demo.account.says(Actor::Gateways, &text);
     demo.tally.promoted.push(written);
     demo.tally.served.extend(times);

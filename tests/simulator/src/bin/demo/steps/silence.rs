@@ -38,7 +38,10 @@ pub(super) async fn falls(demo: &mut Demo) -> Seen<()> {
     let began = Instant::now();
     let patience = demo.patience;
     demo.stage_mut()?.stop_keeper(patience).await?;
-    let text = format!("certkeeper is asked to end, as by SIGTERM, and does so in {} ms", began.elapsed().as_millis());
+    let text = format!(
+        "certkeeper is asked to end, as by SIGTERM, and does so in {:.1} ms",
+        began.elapsed().as_secs_f64() * 1000.0
+    );
     demo.account.says(Actor::Stage, &text);
     Ok(())
 }
