@@ -15,3 +15,4 @@ mod promotion;
 mod refusal;
 mod rights;
 mod time;
+mod watches;

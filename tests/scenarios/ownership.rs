@@ -12,6 +12,7 @@ use crate::{
 scenarios!(
     a_secret_with_another_owners_mark_is_observed_until_a_person_says_manage,
     of_two_objects_over_one_secret_the_owner_annotation_decides,
+    of_two_objects_over_an_unowned_secret_the_older_one_writes,
     a_suspended_object_writes_nothing_but_status,
     an_observing_object_writes_nothing_but_status,
     a_foreign_keep_sake_is_left_alone_and_said,
@@ -52,6 +53,18 @@ async fn of_two_objects_over_one_secret_the_owner_annotation_decides(world: Worl
     world.condition("a", "SecretCurrent", "True", "Current").await;
     let owner = world.gateway_secret().await.expect("there").metadata.annotations.unwrap_or_default();
     assert_eq!(owner.get("certs.kyma-project.io/owner"), Some(&format!("{}/a", world.home)));
+}
+
+async fn of_two_objects_over_an_unowned_secret_the_older_one_writes(world: World) {
+    world.supply(&Ca::new().issue(&[pki::WILDCARD])).await;
+    world.ask_as("older", json!({})).await;
+    // Times of creation are whole seconds, and with equal ones the name would decide: "a" would win.
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    world.ask_as("a", json!({})).await;
+    let _keeper = world.keeper();
+    world.condition("older", "SecretCurrent", "True", "Current").await;
+    world.condition("a", "SecretCurrent", "False", "Conflict").await;
+    world.is_silent().await;
 }
 
 async fn a_suspended_object_writes_nothing_but_status(world: World) {
