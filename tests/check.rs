@@ -74,7 +74,7 @@ fn a_good_chain_is_good_and_exits_with_0() {
     let text = text(&output);
     assert!(text.contains("GOOD") && text.contains(pair.fingerprint()), "{text}");
     assert!(!text.contains('\u{1b}'), "no colours where there is no terminal");
-    assert!(text.lines().all(|line| line.chars().count() <= 100), "lines fit a terminal");
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "lines fit a terminal");
 }
 
 #[test]
@@ -250,7 +250,9 @@ fn standard_input_and_yaml_and_the_list_work() {
     assert_eq!(report["certificate"]["fingerprint"], json!(pair.fingerprint()));
     let list: Value = serde_json::from_slice(&check(&["--list", "--output", "json"]).stdout).expect("JSON");
     let names = list["checks"].as_array().expect("checks");
-    assert_eq!(names.len(), certkeeper::certificate::checks().len());
+    for check in certkeeper::certificate::checks() {
+        assert!(names.iter().any(|listed| listed["name"] == check.name), "{} is listed", check.name);
+    }
     assert!(text(&check(&["--list"])).contains("pair-mismatch"));
 }
 

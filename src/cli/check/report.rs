@@ -92,7 +92,7 @@ impl Report {
     }
 }
 
-/// The JSON schema of [`Report`], as `docs/check.schema.json` holds it.
+/// The JSON schema of the answer of `certkeeper check`, as `docs/check.schema.json` holds it.
 #[must_use]
 pub fn schema() -> String {
     let schema = schemars::schema_for!(Report);
