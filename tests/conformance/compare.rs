@@ -28,6 +28,21 @@ pub async fn sequence(name: &str, calls: &[Call], simulated: &World, real: &Worl
     differences
 }
 
+/// Sends requests that both servers refuse, whoever asks; returns what differs.
+pub async fn refusals(calls: &[Call], simulated: &World, real: &World) -> Vec<String> {
+    let (mut ours, mut theirs) = (simulated.run_in_default(), real.run_in_default());
+    let mut differences = Vec::new();
+    for call in calls {
+        let [ours, theirs] =
+            [ours.call(call).await, theirs.call(call).await].map(|(code, body)| json!({"code": code, "body": body}));
+        assert_eq!(theirs["code"], 403, "{} {}: {}", call.method, call.path, theirs["body"]);
+        if ours != theirs {
+            differences.push(format!("{} {}\n    {}", call.method, call.path, summary(&ours, &theirs).join("\n    ")));
+        }
+    }
+    differences
+}
+
 async fn observe(calls: &[Call], world: &World) -> Vec<Value> {
     let mut run = world.run().await;
     let mut answers = Vec::new();

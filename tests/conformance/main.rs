@@ -34,6 +34,21 @@ async fn scripted_sequences_are_answered_alike() {
     assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));
 }
 
+#[tokio::test]
+async fn who_may_do_nothing_is_told_so_alike() {
+    let test = "who_may_do_nothing_is_told_so_alike";
+    let plane = match certkeeper_control_plane::shared_or_left_out(test).await.expect("the real API server starts") {
+        Some(plane) => plane,
+        None => return,
+    };
+    let server = ApiServer::new();
+    server.set_authorizer(|_| Err(String::new()));
+    let simulated = World::powerless(server.client_as("nobody"));
+    let real = World::powerless(plane.client_for("nobody", &[]).await.expect("a client"));
+    let differences = compare::refusals(&scripts::one_of_each(), &simulated, &real).await;
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
 #[test]
 fn random_sequences_are_answered_alike() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

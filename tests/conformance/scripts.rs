@@ -121,6 +121,31 @@ fn object(version: &str, kind: &str, name: &str, more: Value) -> Value {
     object
 }
 
+/// A request of each verb, for resources with and without a group, with and without a namespace.
+pub fn one_of_each() -> Vec<Call> {
+    let mut calls = Vec::new();
+    for collection in [SECRETS, LEASES, "/api/v1/secrets", "/api/v1/namespaces"] {
+        calls.push(get(collection.to_owned()));
+        calls.push(get(format!("{collection}?watch=true&fieldSelector=metadata.name%3Da")));
+    }
+    for (collection, body) in [
+        (SECRETS, secret("a", json!({}))),
+        (LEASES, object("coordination.k8s.io/v1", "Lease", "a", json!({}))),
+        ("/api/v1/namespaces", object("v1", "Namespace", "a", json!({}))),
+    ] {
+        calls.push(get(format!("{collection}/a")));
+        calls.push(post(collection, body.clone()));
+        calls.push(put(collection, "a", body.clone()));
+        calls.push(merge(collection, "a", body.clone()));
+        calls.push(apply(collection, "a", "one", false, body));
+        calls.push(delete(collection, "a", Value::Null));
+        calls.push(delete(collection, "", Value::Null));
+    }
+    calls.push(call("POST", "/api/v1/namespaces/{ns}/pods/a/eviction".into(), "application/json", json!({})));
+    calls.push(merge("/api/v1/namespaces/{ns}/pods", "a/status", json!({})));
+    calls
+}
+
 /// All sequences, by name.
 pub fn all() -> Vec<(&'static str, Vec<Call>)> {
     vec![

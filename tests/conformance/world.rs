@@ -49,6 +49,16 @@ impl World {
         world
     }
 
+    /// A server to a client that may do nothing there.
+    pub fn powerless(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// A sequence in the namespace `default`, whoever may do something there.
+    pub fn run_in_default(&self) -> Run<'_> {
+        Run { world: self, namespace: "default".into(), seen: BTreeMap::new(), start: String::new() }
+    }
+
     /// Defines the custom resource of the sequences, and waits until it is served.
     async fn define(&self) {
         let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";

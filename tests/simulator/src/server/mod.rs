@@ -130,6 +130,18 @@ impl ApiServer {
         kube::Client::new(self.clone(), "default")
     }
 
+    /// A client of this server that acts as `user`, which is what authorizers see.
+    pub fn client_as(&self, user: &str) -> kube::Client {
+        let user = http::HeaderValue::from_str(user).unwrap_or(http::HeaderValue::from_static("invalid"));
+        let service = tower::ServiceBuilder::new()
+            .map_request(move |mut request: http::Request<Body>| {
+                request.headers_mut().insert("impersonate-user", user.clone());
+                request
+            })
+            .service(self.clone());
+        kube::Client::new(service, "default")
+    }
+
     /// The last 10,000 requests, oldest first.
     pub fn requests(&self) -> Vec<Request> {
         self.shared.lock().requests.iter().cloned().collect()
@@ -325,8 +337,8 @@ impl Inner {
             info.group,
             if reason.is_empty() { "" } else { ": " },
         );
-        // In a refusal by RBAC a list or create has no name, and then no quotes either.
-        let name = call.route.as_ref().and_then(|route| route.name.clone()).unwrap_or_default();
+        // Where no name is asked for there are no quotes either.
+        let name = info.name.clone().unwrap_or_default();
         let mut error = ApiError::forbidden(resource, &name, &why);
         if name.is_empty() {
             error.message = format!("{} is forbidden: {why}", resource.qualified());

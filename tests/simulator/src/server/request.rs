@@ -36,7 +36,7 @@ pub struct RequestInfo {
     pub content_type: String,
     /// `fieldManager` of the query, else the first part of the user agent.
     pub manager: String,
-    /// Who asks: `User` header of an impersonating client, else `admin`.
+    /// Who asks: the user of [`super::ApiServer::client_as`], else `admin`.
     pub user: String,
 }
 
@@ -122,7 +122,11 @@ impl Call {
             verb: route::verb(&parts.method, named, watch).unwrap_or("").to_owned(),
             group: route.as_ref().map_or_else(String::new, |route| route.group.clone()),
             resource,
-            namespace: route.as_ref().and_then(|route| route.namespace.clone()),
+            namespace: route.as_ref().and_then(|route| match &route.name {
+                // A request for one namespace is one in that namespace.
+                Some(name) if route.plural == "namespaces" => Some(name.clone()),
+                _ => route.namespace.clone(),
+            }),
             name: route.as_ref().and_then(|route| route.name.clone()).or_else(selected),
             content_type: header("content-type").split(';').next().unwrap_or_default().trim().to_owned(),
             manager: query.get("fieldManager").cloned().filter(|m| !m.is_empty()).unwrap_or(agent),

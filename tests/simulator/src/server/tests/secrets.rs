@@ -153,3 +153,27 @@ async fn metadata_alone_can_be_asked_for() {
     assert_eq!(list.items.len(), 1);
     assert_eq!(list.types.kind, "PartialObjectMetadataList");
 }
+
+/// What a short life of two Secrets looks like to a client.
+async fn life(seed: u64) -> String {
+    let server = ApiServer::with_seed(seed);
+    let api = secrets(&server);
+    let mut told = Vec::new();
+    for name in ["a", "b"] {
+        tokio::time::sleep(std::time::Duration::from_secs(90)).await;
+        told.push(serde_json::to_string(
+            &api.create(&PostParams::default(), &secret(name, &[("x", "1")])).await.unwrap(),
+        ));
+    }
+    api.delete("a", &DeleteParams::default()).await.unwrap();
+    told.push(serde_json::to_string(&api.list(&ListParams::default()).await.unwrap()));
+    format!("{told:?}")
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_seed_gives_the_same_answers_with_times_from_the_paused_clock() {
+    let first = life(7).await;
+    assert_eq!(first, life(7).await);
+    assert_ne!(first, life(8).await);
+    assert!(first.contains("2026-06-01T00:01:30Z") && first.contains("2026-06-01T00:03:00Z"), "{first}");
+}
