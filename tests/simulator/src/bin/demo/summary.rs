@@ -20,6 +20,8 @@ pub(crate) struct Tally {
     pub(crate) restored: Vec<Duration>,
     /// Runs of handshakes that showed a leaf which certkeeper had not chosen.
     pub(crate) foreign: usize,
+    /// Rests between steps.
+    pub(crate) rested: Duration,
     /// What certkeeper was seen to tell in its history, by reason.
     pub(crate) told: BTreeMap<String, usize>,
     /// How long there was silence at the end, and how many writes were made meanwhile.
@@ -69,7 +71,9 @@ pub(crate) fn print(account: &Account, tally: &Tally, stage: Option<&Stage>, ste
         format!("{writes} writes in {:.1} s, by anybody", time.as_secs_f64())
     });
     account.row("silence afterwards", judged(tally.silence.is_some_and(|(_, writes)| writes == 0)), &silence);
-    account.row("time taken", Paint::Plain, &format!("{:.1} s", account.elapsed().as_secs_f64()));
+    let rests = if tally.rested.is_zero() { String::new() } else { format!(", {:?} of it rests", tally.rested) };
+    let taken = format!("{:.1} s{rests}", account.elapsed().as_secs_f64());
+    account.row("time taken", Paint::Plain, &taken);
 }
 
 fn spread(times: &[Duration]) -> String {

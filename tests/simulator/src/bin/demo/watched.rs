@@ -83,13 +83,13 @@ impl Watched {
     }
 }
 
-/// A status in a sentence or two.
+/// A status in a sentence or two: every condition in short, and what was told last in full.
 fn tell(status: &GatewayCertificateStatus) -> String {
     if status.conditions.is_empty() {
         return "certkeeper has said nothing yet".to_owned();
     }
-    let condition = |c: &Condition| format!("{}={} ({}): {}", c.type_, c.status, c.reason, c.message);
+    let condition = |c: &Condition| format!("{}={} ({})", c.type_, c.status, c.reason);
     let conditions: Vec<String> = status.conditions.iter().map(condition).collect();
-    let last = status.history.first().map_or(String::new(), |entry| format!("; told last: {}", entry.message));
-    format!("{}{last}", conditions.join("; "))
+    let last = status.history.first().map_or("nothing", |entry| entry.message.as_str());
+    format!("it says {}; told last: {last}", conditions.join(", "))
 }

@@ -130,7 +130,10 @@ impl Demo {
             }
             self.tally.steps += 1;
             self.account.verdict(Paint::Green, "seen", &format!("in {:.2} s", began.elapsed().as_secs_f64()));
-            tokio::time::sleep(self.rest).await;
+            if number < STEPS.len() {
+                tokio::time::sleep(self.rest).await;
+                self.tally.rested += self.rest;
+            }
         }
         true
     }
