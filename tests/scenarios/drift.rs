@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     scenarios,
-    world::{Keeper, World, holds, value},
+    world::{World, holds, value},
 };
 
 scenarios!(
@@ -18,15 +18,6 @@ scenarios!(
     an_edited_keep_sake_is_restored,
 );
 
-async fn started_with(world: &World, pair: &Pair) -> Keeper {
-    world.supply(pair).await;
-    world.ask(json!({})).await;
-    let keeper = world.keeper();
-    world.promoted(pair).await;
-    world.condition("x", "SecretCurrent", "True", "Current").await;
-    keeper
-}
-
 async fn edit(world: &World, pair: &Pair) {
     let data = json!({"data": {"tls.crt": pki::base64(&pair.certificate), "tls.key": pki::base64(&pair.key)}});
     let params = PatchParams { field_manager: Some("a-person".to_owned()), ..PatchParams::default() };
@@ -36,7 +27,7 @@ async fn edit(world: &World, pair: &Pair) {
 async fn an_edited_gateway_secret_is_restored_and_the_editor_is_named(world: World) {
     let ca = Ca::new();
     let (ours, theirs) = (ca.issue(&[pki::WILDCARD]), ca.issue(&[pki::WILDCARD]));
-    let _keeper = started_with(&world, &ours).await;
+    let _keeper = world.started_with(&ours).await;
     edit(&world, &theirs).await;
     world.promoted(&ours).await;
     let entry = world
@@ -53,7 +44,7 @@ async fn an_edited_gateway_secret_is_restored_and_the_editor_is_named(world: Wor
 async fn generic_keys_that_would_mask_the_pair_are_removed(world: World) {
     let ca = Ca::new();
     let (ours, theirs) = (ca.issue(&[pki::WILDCARD]), ca.issue(&[pki::WILDCARD]));
-    let _keeper = started_with(&world, &ours).await;
+    let _keeper = world.started_with(&ours).await;
     let data = json!({"data": {"cert": pki::base64(&theirs.certificate), "key": pki::base64(&theirs.key)}});
     world.secrets(&world.mesh).patch("gw-certs", &PatchParams::default(), &Patch::Merge(data)).await.expect("patched");
     world
@@ -67,7 +58,7 @@ async fn generic_keys_that_would_mask_the_pair_are_removed(world: World) {
 
 async fn kubectls_last_applied_annotation_is_removed_because_it_holds_the_key(world: World) {
     let ours = Ca::new().issue(&[pki::WILDCARD]);
-    let _keeper = started_with(&world, &ours).await;
+    let _keeper = world.started_with(&ours).await;
     let name = "kubectl.kubernetes.io/last-applied-configuration";
     let patch = json!({"metadata": {"annotations": {name: ours.key, "somebody/else": "kept"}}});
     world.secrets(&world.mesh).patch("gw-certs", &PatchParams::default(), &Patch::Merge(patch)).await.expect("patched");
@@ -83,7 +74,7 @@ async fn kubectls_last_applied_annotation_is_removed_because_it_holds_the_key(wo
 async fn whoever_undoes_us_three_times_in_an_hour_is_observed_and_no_longer_fought(world: World) {
     let ca = Ca::new();
     let ours = ca.issue(&[pki::WILDCARD]);
-    let _keeper = started_with(&world, &ours).await;
+    let _keeper = world.started_with(&ours).await;
     for round in 0..3 {
         edit(&world, &ca.issue(&[pki::WILDCARD])).await;
         world.promoted(&ours).await;
@@ -107,7 +98,7 @@ async fn whoever_undoes_us_three_times_in_an_hour_is_observed_and_no_longer_foug
 async fn an_immutable_secret_is_a_condition_and_never_deleted(world: World) {
     let ca = Ca::new();
     let (first, second) = (ca.issue(&[pki::WILDCARD]), ca.issue(&[pki::WILDCARD]));
-    let _keeper = started_with(&world, &first).await;
+    let _keeper = world.started_with(&first).await;
     let patch = json!({"immutable": true});
     world.secrets(&world.mesh).patch("gw-certs", &PatchParams::default(), &Patch::Merge(patch)).await.expect("patched");
     world.supply(&second).await;
@@ -122,7 +113,7 @@ async fn an_immutable_secret_is_a_condition_and_never_deleted(world: World) {
 async fn an_edited_keep_sake_is_restored(world: World) {
     let ca = Ca::new();
     let ours = ca.issue(&[pki::WILDCARD]);
-    let _keeper = started_with(&world, &ours).await;
+    let _keeper = world.started_with(&ours).await;
     let patch = json!({"data": {"tls.crt": pki::base64("garbage")}});
     let api = world.secrets(&world.mesh);
     api.patch("gw-certs-last-good", &PatchParams::default(), &Patch::Merge(patch)).await.expect("patched");

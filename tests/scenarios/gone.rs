@@ -1,7 +1,6 @@
 //! Things disappear: the gateway's Secret, the GatewayCertificate.
 
 use crate::pki::{self, Ca};
-use serde_json::json;
 
 use crate::{
     scenarios,
@@ -16,11 +15,7 @@ scenarios!(
 
 async fn a_deleted_gateway_secret_is_restored_at_once(world: World) {
     let pair = Ca::new().issue(&[pki::WILDCARD]);
-    world.supply(&pair).await;
-    world.ask(json!({})).await;
-    let _keeper = world.keeper();
-    world.promoted(&pair).await;
-    world.condition("x", "SecretCurrent", "True", "Current").await;
+    let _keeper = world.started_with(&pair).await;
     world.secrets(&world.mesh).delete("gw-certs", &Default::default()).await.expect("deleted");
     world.promoted(&pair).await;
     world
@@ -33,11 +28,7 @@ async fn a_deleted_gateway_secret_is_restored_at_once(world: World) {
 
 async fn a_gateway_secret_deleted_while_certkeeper_was_down_is_restored_from_the_keep_sake(world: World) {
     let pair = Ca::new().issue(&[pki::WILDCARD]);
-    world.supply(&pair).await;
-    world.ask(json!({})).await;
-    let keeper = world.keeper();
-    world.promoted(&pair).await;
-    world.condition("x", "SecretCurrent", "True", "Current").await;
+    let keeper = world.started_with(&pair).await;
     keeper.stop().await;
     world.secrets(&world.mesh).delete("gw-certs", &Default::default()).await.expect("deleted");
     world.supply_data(&[("tls.crt", b"bad")]).await;
@@ -49,11 +40,7 @@ async fn a_gateway_secret_deleted_while_certkeeper_was_down_is_restored_from_the
 
 async fn deleting_the_object_removes_the_keep_sake_and_keeps_what_is_served(world: World) {
     let pair = Ca::new().issue(&[pki::WILDCARD]);
-    world.supply(&pair).await;
-    world.ask(json!({})).await;
-    let _keeper = world.keeper();
-    world.promoted(&pair).await;
-    world.condition("x", "SecretCurrent", "True", "Current").await;
+    let _keeper = world.started_with(&pair).await;
     world.objects().delete("x", &Default::default()).await.expect("deleted");
     world
         .eventually("the object is gone", || async {

@@ -1,7 +1,6 @@
 //! No key material in anything that is not a Secret.
 
 use crate::pki::{self, Ca};
-use serde_json::json;
 
 use crate::{scenarios, world::World};
 
@@ -10,10 +9,7 @@ scenarios!(neither_status_nor_events_nor_annotations_hold_key_material);
 async fn neither_status_nor_events_nor_annotations_hold_key_material(world: World) {
     let ca = Ca::new();
     let (first, second) = (ca.issue(&[pki::WILDCARD]), ca.issue(&[pki::WILDCARD]));
-    world.supply(&first).await;
-    world.ask(json!({})).await;
-    let _keeper = world.keeper();
-    world.promoted(&first).await;
+    let _keeper = world.started_with(&first).await;
     // The key where the certificate should be: the likeliest way to have one quoted.
     let swapped: &[(&str, &[u8])] = &[("tls.crt", second.key.as_bytes()), ("tls.key", second.certificate.as_bytes())];
     world.supply_data(swapped).await;

@@ -39,11 +39,7 @@ async fn a_secret_with_another_owners_mark_is_observed_until_a_person_says_manag
 
 async fn of_two_objects_over_one_secret_the_owner_annotation_decides(world: World) {
     let pair = Ca::new().issue(&[pki::WILDCARD]);
-    world.supply(&pair).await;
-    world.ask(json!({})).await;
-    let _keeper = world.keeper();
-    world.promoted(&pair).await;
-    world.condition("x", "SecretCurrent", "True", "Current").await;
+    let _keeper = world.started_with(&pair).await;
     // Sorted before x, created after it: neither name nor age counts once somebody owns it.
     world.ask_as("a", json!({})).await;
     let message = world.condition("a", "SecretCurrent", "False", "Conflict").await;
@@ -96,10 +92,7 @@ async fn a_foreign_keep_sake_is_left_alone_and_said(world: World) {
     let (theirs, ours) = (ca.issue(&[pki::WILDCARD]), ca.issue(&[pki::WILDCARD]));
     let data: &[(&str, &[u8])] = &[("tls.crt", theirs.certificate.as_bytes()), ("tls.key", theirs.key.as_bytes())];
     world.put_secret(&world.mesh, "gw-certs-last-good", data).await;
-    world.supply(&ours).await;
-    world.ask(json!({})).await;
-    let _keeper = world.keeper();
-    world.promoted(&ours).await;
+    let _keeper = world.started_with(&ours).await;
     let message = world.condition("x", "SecretCurrent", "True", "Current").await;
     assert!(message.contains("gw-certs-last-good belongs to somebody else"), "{message}");
     assert!(holds(&world.secrets(&world.mesh).get("gw-certs-last-good").await.expect("there"), &theirs));

@@ -1,7 +1,6 @@
 //! A supplied pair reaches the gateway's Secret, and every rotation after it.
 
 use crate::pki::{self, Ca};
-use serde_json::json;
 
 use crate::{
     scenarios,
@@ -18,10 +17,7 @@ scenarios!(
 
 async fn a_supplied_pair_is_promoted_and_then_there_is_silence(world: World) {
     let pair = Ca::new().issue(&[pki::WILDCARD]);
-    world.supply(&pair).await;
-    world.ask(json!({})).await;
-    let _keeper = world.keeper();
-    world.promoted(&pair).await;
+    let _keeper = world.started_with(&pair).await;
     let message = world.condition("x", "SecretCurrent", "True", "Current").await;
     assert!(message.contains(&pair.fingerprint()), "{message}");
     world.condition("x", "SourceValid", "True", "Valid").await;
@@ -39,11 +35,7 @@ async fn a_supplied_pair_is_promoted_and_then_there_is_silence(world: World) {
 async fn a_rotation_replaces_the_pair_in_one_write(world: World) {
     let ca = Ca::new();
     let (first, second) = (ca.issue(&[pki::WILDCARD]), ca.issue(&[pki::WILDCARD]));
-    world.supply(&first).await;
-    world.ask(json!({})).await;
-    let _keeper = world.keeper();
-    world.promoted(&first).await;
-    world.condition("x", "SecretCurrent", "True", "Current").await;
+    let _keeper = world.started_with(&first).await;
     let uid = world.gateway_secret().await.and_then(|secret| secret.metadata.uid);
     world.supply(&second).await;
     world
@@ -65,10 +57,7 @@ async fn a_rotation_replaces_the_pair_in_one_write(world: World) {
 async fn every_layout_of_a_source_is_understood(world: World) {
     let ca = Ca::new();
     let (first, second, third) = (ca.issue(&[pki::WILDCARD]), ca.issue(&[pki::WILDCARD]), ca.issue(&[pki::WILDCARD]));
-    world.supply(&first).await;
-    world.ask(json!({})).await;
-    let _keeper = world.keeper();
-    world.promoted(&first).await;
+    let _keeper = world.started_with(&first).await;
     world.supply_data(&[("cert", second.certificate.as_bytes()), ("key", second.key.as_bytes())]).await;
     world.promoted(&second).await;
     let (certificate, key) = (pki::base64(&third.certificate), pki::base64(&third.key));
@@ -82,10 +71,7 @@ async fn an_existing_secret_keeps_its_type_labels_and_other_keys(world: World) {
     let data: &[(&str, &[u8])] =
         &[("tls.crt", old.certificate.as_bytes()), ("tls.key", old.key.as_bytes()), ("other", b"kept")];
     world.put_secret(&world.mesh, "gw-certs", data).await;
-    world.supply(&new).await;
-    world.ask(json!({})).await;
-    let _keeper = world.keeper();
-    world.promoted(&new).await;
+    let _keeper = world.started_with(&new).await;
     let secret = world.gateway_secret().await.expect("there");
     assert_eq!(secret.type_.as_deref(), Some("Opaque"));
     assert_eq!(value(&secret, "other").as_deref(), Some(b"kept".as_slice()));
@@ -102,10 +88,7 @@ async fn left_over_keys_go_with_the_next_write(world: World) {
         ("tls.ocsp-staple", b"of another leaf"),
     ];
     world.put_secret(&world.mesh, "gw-certs", data).await;
-    world.supply(&new).await;
-    world.ask(json!({})).await;
-    let _keeper = world.keeper();
-    world.promoted(&new).await;
+    let _keeper = world.started_with(&new).await;
     let secret = world.gateway_secret().await.expect("there");
     for gone in ["cert", "key", "tls.ocsp-staple"] {
         assert_eq!(value(&secret, gone), None, "{gone} would mask or break the pair");

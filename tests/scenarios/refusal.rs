@@ -1,6 +1,6 @@
 //! Bad input is refused with its reason, and the last good pair stays.
 
-use crate::pki::{self, Ca, Leaf, Pair};
+use crate::pki::{self, Ca, Leaf};
 use chrono::Duration;
 use serde_json::json;
 
@@ -19,22 +19,13 @@ scenarios!(
     a_chain_that_leads_to_no_given_root_is_refused,
 );
 
-async fn started_with(world: &World, pair: &Pair) -> crate::world::Keeper {
-    world.supply(pair).await;
-    world.ask(json!({})).await;
-    let keeper = world.keeper();
-    world.promoted(pair).await;
-    world.condition("x", "SourceValid", "True", "Valid").await;
-    keeper
-}
-
 async fn bad_input_of_every_kind_is_refused_with_its_reason_and_the_old_pair_stays(world: World) {
     let ca = Ca::new();
     let good = ca.issue(&[pki::WILDCARD]);
     let other = ca.issue(&[pki::WILDCARD]);
     let expired = ca.issue_leaf(&Leaf { age: Duration::days(40), ends: Duration::days(-10) });
     let elsewhere = ca.issue(&["*.elsewhere.example"]);
-    let _keeper = started_with(&world, &good).await;
+    let _keeper = world.started_with(&good).await;
     let cases: [(&str, &[u8], &[u8], &str); 6] = [
         ("a mismatched pair", other.certificate.as_bytes(), good.key.as_bytes(), "key"),
         ("an expired certificate", expired.certificate.as_bytes(), expired.key.as_bytes(), "expired"),
@@ -80,7 +71,7 @@ async fn a_missing_source_is_said_and_the_old_pair_stays(world: World) {
 
 async fn a_deleted_source_takes_nothing_away(world: World) {
     let pair = Ca::new().issue(&[pki::WILDCARD]);
-    let _keeper = started_with(&world, &pair).await;
+    let _keeper = world.started_with(&pair).await;
     world.secrets(&world.home).delete("supplied", &Default::default()).await.expect("deleted");
     world.condition("x", "SourceValid", "False", "SourceMissing").await;
     assert!(holds(&world.gateway_secret().await.expect("there"), &pair));
@@ -93,10 +84,7 @@ async fn a_deleted_source_takes_nothing_away(world: World) {
 async fn with_nothing_better_the_least_bad_pair_is_used_and_said(world: World) {
     let ca = Ca::new();
     let expired = ca.issue_leaf(&Leaf { age: Duration::days(40), ends: Duration::days(-10) });
-    world.supply(&expired).await;
-    world.ask(json!({})).await;
-    let _keeper = world.keeper();
-    world.promoted(&expired).await;
+    let _keeper = world.started_with(&expired).await;
     world.condition("x", "SourceValid", "False", "NothingBetter").await;
     world.condition("x", "Ready", "False", "SourceRefused").await;
     // One that expired earlier is worse and is refused.
@@ -109,7 +97,7 @@ async fn with_nothing_better_the_least_bad_pair_is_used_and_said(world: World) {
 async fn a_retired_pair_is_neither_promoted_nor_brought_back(world: World) {
     let ca = Ca::new();
     let (old, new) = (ca.issue(&[pki::WILDCARD]), ca.issue(&[pki::WILDCARD]));
-    let _keeper = started_with(&world, &old).await;
+    let _keeper = world.started_with(&old).await;
     let annotation = json!({"metadata": {"annotations": {"certs.kyma-project.io/forget": old.fingerprint()}}});
     world.patch_object("x", annotation).await;
     world.condition("x", "SourceValid", "False", "Retired").await;
@@ -124,7 +112,7 @@ async fn a_check_can_be_lowered_but_never_one_that_envoy_would_fail(world: World
     let ca = Ca::new();
     let elsewhere = ca.issue(&["*.elsewhere.example"]);
     let good = ca.issue(&[pki::WILDCARD]);
-    let _keeper = started_with(&world, &good).await;
+    let _keeper = world.started_with(&good).await;
     world.supply(&elsewhere).await;
     world.condition("x", "SourceValid", "False", "Refused").await;
     let check = world.status("x").await.findings[0].check.clone();

@@ -2,7 +2,6 @@
 
 use crate::pki::{self, Ca, Leaf};
 use chrono::Duration;
-use serde_json::json;
 
 use crate::{scenarios, world::World};
 
@@ -12,11 +11,8 @@ scenarios!(
 );
 
 async fn the_end_of_a_certificate_is_noticed_without_any_event(world: World) {
-    let short = Ca::new().issue_leaf(&Leaf { ends: Duration::seconds(6), ..Leaf::default() });
-    world.supply(&short).await;
-    world.ask(json!({})).await;
-    let _keeper = world.keeper();
-    world.promoted(&short).await;
+    let short = Ca::new().issue_leaf(&Leaf { ends: Duration::seconds(12), ..Leaf::default() });
+    let _keeper = world.started_with(&short).await;
     world.condition("x", "SourceValid", "True", "ValidWithWarnings").await;
     world.condition("x", "SourceValid", "False", "NothingBetter").await;
     let message = world.condition("x", "Ready", "False", "SourceRefused").await;
@@ -27,11 +23,8 @@ async fn the_end_of_a_certificate_is_noticed_without_any_event(world: World) {
 async fn a_certificate_that_begins_later_is_promoted_when_it_begins(world: World) {
     let ca = Ca::new();
     let now = ca.issue(&[pki::WILDCARD]);
-    world.supply(&now).await;
-    world.ask(json!({})).await;
-    let _keeper = world.keeper();
-    world.promoted(&now).await;
-    let later = ca.issue_leaf(&Leaf { age: Duration::seconds(-5), ..Leaf::default() });
+    let _keeper = world.started_with(&now).await;
+    let later = ca.issue_leaf(&Leaf { age: Duration::seconds(-10), ..Leaf::default() });
     world.supply(&later).await;
     world.condition("x", "SourceValid", "False", "Refused").await;
     world.promoted(&later).await;

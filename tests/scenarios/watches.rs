@@ -13,11 +13,7 @@ async fn forgotten(gone_as_http: bool) {
     let server = world.server.clone().expect("in memory");
     let ca = Ca::new();
     let (first, second) = (ca.issue(&[pki::WILDCARD]), ca.issue(&[pki::WILDCARD]));
-    world.supply(&first).await;
-    world.ask(json!({})).await;
-    let _keeper = world.keeper();
-    world.promoted(&first).await;
-    world.condition("x", "SecretCurrent", "True", "Current").await;
+    let _keeper = world.started_with(&first).await;
     server.set_gone_as_http(gone_as_http);
     server.cut_watches();
     world.supply(&second).await;

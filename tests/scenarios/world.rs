@@ -190,6 +190,16 @@ impl World {
         self.keeper_with(self.settings(), self.client.clone())
     }
 
+    /// Supplies a pair, asks for it, starts a controller, and waits until the gateway's Secret is current.
+    pub async fn started_with(&self, pair: &pki::Pair) -> Keeper {
+        self.supply(pair).await;
+        self.ask(json!({})).await;
+        let keeper = self.keeper();
+        self.promoted(pair).await;
+        self.condition("x", "SecretCurrent", "True", "Current").await;
+        keeper
+    }
+
     pub fn keeper_with(&self, settings: Settings, client: Client) -> Keeper {
         let stop = CancellationToken::new();
         let runtime = Runtime { client, clock: self.clock.clone(), settings, instance: "test".to_owned() };
