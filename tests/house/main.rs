@@ -2,6 +2,7 @@
 //!
 //! `docs/architecture.md` says why. A new room or a new edge is an argument first and a line in [`MAY_IMPORT`] then.
 
+mod pages;
 mod source;
 
 use std::{
