@@ -24,7 +24,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Check a certificate and key before they go anywhere.
+    /// Check a certificate, Kyma's values or a Secret before they go anywhere.
     Check(Box<check::Check>),
     /// Keep the certificates of the GatewayCertificates in the served namespaces.
     Run(run::Run),

@@ -29,7 +29,7 @@ pub struct Seen {
 }
 
 impl Seen {
-    pub(crate) fn new(secret: Secret) -> Self {
+    pub(super) fn new(secret: Secret) -> Self {
         Self { secret, slot_facts: OnceLock::new(), source_facts: OnceLock::new() }
     }
 

@@ -1,34 +1,34 @@
-//! `certkeeper check`: what is wrong with a certificate, before it goes anywhere.
+//! `certkeeper check`: what certkeeper would say of material, before it goes anywhere.
 
-use std::{path::PathBuf, process::ExitCode};
-
-use chrono::{DateTime, Utc};
-
-use super::ClusterArgs;
-use crate::{
-    certificate::{Context, Facts, Roots, Severity, Verdict, checks, judge},
-    clock::{Clock, SystemClock},
-};
-
+mod args;
 mod input;
 mod list;
 mod render;
 mod report;
+mod stored;
+mod values;
 
 pub use report::schema;
 
-/// Kyma's documented TLS 1.2 cipher suites (FACTS "Kyma", the gateway's policy).
-const KYMA_SUITES: [&str; 5] = [
-    "ECDHE-RSA-CHACHA20-POLY1305",
-    "ECDHE-RSA-AES256-GCM-SHA384",
-    "ECDHE-RSA-AES256-SHA",
-    "ECDHE-RSA-AES128-GCM-SHA256",
-    "ECDHE-RSA-AES128-SHA",
-];
+use std::{path::Path, process::ExitCode};
+
+use clap::{ArgAction, ArgGroup};
+
+use self::{
+    input::Input,
+    report::{Checked, Report},
+};
+use super::ClusterArgs;
+use crate::{
+    certificate::{self, Context, Facts, Finding, Roots, Severity, Supplied, judge, read},
+    clock::{Clock, SystemClock},
+    cluster::{client::connect, one},
+    lifecycle::ObjectName,
+};
 
 /// How the answer looks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-enum Output {
+pub(super) enum Output {
     /// For people.
     #[default]
     Table,
@@ -40,133 +40,213 @@ enum Output {
 
 /// Arguments of `certkeeper check`.
 #[derive(Debug, clap::Args)]
+#[command(
+    group(ArgGroup::new("what").required(true).args(["fullchain", "values", "secret", "list", "schema"])),
+    after_help = "Exit code: 0 good (warnings allowed), 1 refused, 2 could not look.\n\
+                  A FILE of - is standard input."
+)]
 pub(super) struct Check {
-    /// PEM file with the full chain, leaf first; - reads standard input
-    #[arg(value_name = "FULLCHAIN", required_unless_present_any = ["values", "secret", "list"],
-        conflicts_with_all = ["values", "secret", "list"])]
-    certificate: Option<PathBuf>,
-    /// PEM file with the private key; without it only the certificate is checked
-    #[arg(long, value_name = "FILE", requires = "certificate")]
-    key: Option<PathBuf>,
-    /// Kyma's values: global.tlsCrt, global.tlsKey and global.domainName
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["secret", "list"])]
-    values: Option<PathBuf>,
-    /// A Secret in the cluster, judged as Istio would read it
-    #[arg(long, value_name = "NAMESPACE/NAME", conflicts_with = "list", value_parser = input::secret_name)]
-    secret: Option<crate::lifecycle::ObjectName>,
-    /// Print all checks with severity, meaning and source
+    /// Certificate chain in PEM, leaf first
+    #[arg(value_name = "FULLCHAIN")]
+    fullchain: Option<Input>,
+    /// Private key of the leaf; without it the pair is not checked
+    #[arg(long, value_name = "FILE", requires = "fullchain", conflicts_with_all = ["values", "secret", "list", "schema"])]
+    key: Option<Input>,
+    /// Kyma's values: global.tlsCrt and global.tlsKey, for *.<global.domainName>
+    #[arg(long, value_name = "FILE")]
+    values: Option<Input>,
+    /// A Secret in the cluster, read as Istio would read it
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = args::secret)]
+    secret: Option<ObjectName>,
+    /// List all checks with severity, meaning and source
     #[arg(long)]
     list: bool,
-    /// Host that must be covered, e.g. '*.example.com'; repeatable
-    #[arg(long = "host", value_name = "HOST")]
+    /// Print the JSON Schema of --output json
+    #[arg(long)]
+    schema: bool,
+    /// Host that the certificate must cover, e.g. '*.example.com'; repeatable
+    #[arg(long = "host", value_name = "NAME", value_parser = args::host)]
     hosts: Vec<String>,
-    /// PEM file with root certificates, to one of which the chain must lead
+    /// Roots in PEM; the chain must lead to one of them
     #[arg(long, value_name = "FILE")]
-    roots: Option<PathBuf>,
-    /// Judge as at this time, e.g. 2027-01-01T00:00:00Z [default: now]
-    #[arg(long, value_name = "TIME", value_parser = input::instant)]
-    at: Option<DateTime<Utc>>,
-    /// The gateway's TLS 1.2 cipher suites, comma-separated in OpenSSL's names, or "kyma" for Kyma's documented list
-    #[arg(long, value_name = "SUITES")]
-    cipher_suites: Option<String>,
-    /// Lower an error of this check to a warning; repeatable; without effect where a gateway itself would refuse
-    #[arg(long, value_name = "CHECK", value_parser = input::check_name)]
+    roots: Option<Input>,
+    /// Judge as of this time, e.g. 2027-01-01T00:00:00Z [default: now]
+    #[arg(long, value_name = "RFC3339", value_parser = args::instant)]
+    at: Option<args::Instant>,
+    /// The gateway's TLS 1.2 suites: kyma, default (Envoy's), or OpenSSL's names with commas
+    /// [default: kyma with --values, else default]
+    #[arg(long, value_name = "LIST", value_parser = args::suites)]
+    cipher_suites: Option<args::Suites>,
+    /// Check whose errors shall only warn; repeatable; never what a gateway itself would refuse
+    #[arg(long, value_name = "CHECK", value_delimiter = ',', value_parser = list::name)]
     warn: Vec<String>,
-    /// Do not report this check; repeatable; without effect where a gateway itself would refuse
-    #[arg(long, value_name = "CHECK", value_parser = input::check_name)]
+    /// Check that shall not be reported; repeatable; never what a gateway itself would refuse
+    #[arg(long, value_name = "CHECK", value_delimiter = ',', value_parser = list::name)]
     ignore: Vec<String>,
-    /// Refuse for warnings, too
+    /// Refuse what only warns, too
     #[arg(long)]
     warnings_as_errors: bool,
     /// How the answer looks
     #[arg(long, short = 'o', value_enum, default_value_t)]
     output: Output,
-    /// No colours, also on a terminal (as the environment variable NO_COLOR)
-    #[arg(long)]
-    no_color: bool,
+    /// No colour, as with NO_COLOR in the environment
+    #[arg(long = "no-color", action = ArgAction::SetFalse)]
+    color: bool,
     #[command(flatten)]
     cluster: ClusterArgs,
 }
 
-/// What is to be judged.
-struct Subject {
-    /// Where it came from, for people.
-    origin: String,
+/// What was found to be judged.
+struct Material {
     facts: Facts,
-    /// Hosts that the origin itself asks for.
+    /// Findings that come from where it was found, not from what it is.
+    around: Vec<Finding>,
+    /// Where its parts come from, in words.
+    certificate: String,
+    key: Option<String>,
+    /// Hosts that the place itself requires.
     hosts: Vec<String>,
     cipher_suites: Vec<String>,
     key_expected: bool,
-    /// What a person should know about the origin.
-    notes: Vec<String>,
 }
 
 impl Check {
     pub(super) fn main(self) -> Result<ExitCode, String> {
-        let color = render::color(self.no_color);
-        if self.list {
-            super::say(&list::list(self.output, color)?);
+        let look = render::Look::new(self.color);
+        if self.schema {
+            super::say(&schema());
             return Ok(ExitCode::SUCCESS);
         }
-        let roots = match &self.roots {
-            Some(path) => {
-                let pem = input::file(path)?;
-                Some(Roots::from_pem(&pem).map_err(|wrong| format!("{}: {wrong}", path.display()))?)
-            }
-            None => None,
-        };
-        let subject = self.subject()?;
-        let mut hosts = self.hosts.clone();
-        hosts.extend(subject.hosts.iter().cloned());
-        let suites = match self.cipher_suites.as_deref() {
-            Some("kyma") => KYMA_SUITES.map(str::to_owned).to_vec(),
-            Some(list) => list.split(',').map(|suite| suite.trim().to_owned()).filter(|s| !s.is_empty()).collect(),
-            None => subject.cipher_suites.clone(),
-        };
-        let context = Context {
-            hosts: &hosts,
-            cipher_suites: &suites,
-            roots: roots.as_ref(),
-            warn: &self.warn,
-            ignore: &self.ignore,
-            key_expected: subject.key_expected,
-            ..Context::new(self.at.unwrap_or_else(|| SystemClock.now()))
-        };
-        let verdict = judge(&subject.facts, &context);
-        let refused = self.refuses(&verdict);
-        let report = report::Report::new(&subject.facts, &verdict, refused);
+        if self.list {
+            super::say(&list::list(self.output, &look)?);
+            return Ok(ExitCode::SUCCESS);
+        }
+        input::at_most_one_is_standard_input(&[&self.fullchain, &self.key, &self.values, &self.roots])?;
+        let roots = self.roots.as_ref().map(trusted).transpose()?;
+        let mut material = self.material()?;
+        let report = self.judge(&mut material, roots.as_ref());
         super::say(&match self.output {
-            Output::Table => render::table(&subject, &report, color),
+            Output::Table => render::report(&report, &look),
             Output::Json => serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?,
             Output::Yaml => serde_saphyr::to_string(&report).map_err(|e| e.to_string())?,
         });
-        Ok(if refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    fn refuses(&self, verdict: &Verdict) -> bool {
-        let warns = || verdict.findings.iter().any(|finding| finding.severity == Severity::Warning);
-        !verdict.is_good() || (self.warnings_as_errors && warns())
+    fn material(&self) -> Result<Material, String> {
+        match (&self.fullchain, &self.values, &self.secret) {
+            (Some(fullchain), ..) => from_files(fullchain, self.key.as_ref()),
+            (_, Some(values), _) => from_values(values, !self.hosts.is_empty()),
+            (.., Some(secret)) => super::runtime()?.block_on(from_cluster(self.cluster.clone(), secret)),
+            // The group requires one of them.
+            _ => Err("nothing to check: name a FULLCHAIN, --values or --secret".to_owned()),
+        }
     }
 
-    fn subject(&self) -> Result<Subject, String> {
-        if let Some(path) = &self.values {
-            return input::values(path);
-        }
-        if let Some(name) = &self.secret {
-            return super::runtime()?.block_on(input::secret(name, self.cluster.clone()));
-        }
-        let standard_input = std::path::Path::new("-");
-        let streams =
-            [&self.certificate, &self.key, &self.roots].into_iter().flatten().filter(|p| *p == standard_input);
-        if streams.count() > 1 {
-            return Err("standard input (-) can be read only once: name files for the others".to_owned());
-        }
-        let certificate = self.certificate.as_ref().ok_or("name a certificate file, or - for standard input")?;
-        input::files(certificate, self.key.as_deref())
+    fn judge(&self, material: &mut Material, roots: Option<&Roots>) -> Report {
+        let mut hosts = std::mem::take(&mut material.hosts);
+        hosts.extend(self.hosts.iter().filter(|host| !hosts.contains(host)).cloned().collect::<Vec<_>>());
+        let suites = self.cipher_suites.clone().map_or(std::mem::take(&mut material.cipher_suites), |suites| suites.0);
+        let now = self.at.map_or_else(|| SystemClock.now(), |at| at.0);
+        let context = Context {
+            hosts: &hosts,
+            cipher_suites: &suites,
+            roots,
+            warn: &self.warn,
+            ignore: &self.ignore,
+            key_expected: material.key_expected,
+            ..Context::new(now)
+        };
+        let mut findings = judge(&material.facts, &context).findings;
+        findings.extend(self.lowered(std::mem::take(&mut material.around)));
+        findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        let checked = Checked {
+            certificate: material.certificate.clone(),
+            key: material.key.clone(),
+            at: report::time(now),
+            roots: self.roots.as_ref().map(ToString::to_string),
+            hosts,
+            cipher_suites: suites,
+        };
+        Report::new(checked, &findings, &material.facts, self.warnings_as_errors)
+    }
+
+    /// `--warn` and `--ignore` count for our own findings as for those of the table.
+    fn lowered(&self, findings: Vec<Finding>) -> Vec<Finding> {
+        let named = |names: &[String], finding: &Finding| names.iter().any(|name| name == finding.check.name);
+        let lower = |finding: Finding| Finding {
+            severity: if named(&self.warn, &finding) {
+                finding.severity.min(Severity::Warning)
+            } else {
+                finding.severity
+            },
+            ..finding
+        };
+        findings.into_iter().filter(|finding| !named(&self.ignore, finding)).map(lower).collect()
     }
 }
 
-/// Whether a check of this name exists.
-fn known(name: &str) -> bool {
-    checks().iter().any(|check| check.name == name)
+fn trusted(roots: &Input) -> Result<Roots, String> {
+    Roots::from_pem(&roots.read(input::MOST_ROOTS)?).map_err(|wrong| format!("--roots {roots}: {wrong}"))
+}
+
+fn from_files(fullchain: &Input, key: Option<&Input>) -> Result<Material, String> {
+    let certificate = fullchain.read(input::MOST)?;
+    let key_bytes = key.map(|key| key.read(input::MOST)).transpose()?;
+    let supplied = Supplied {
+        certificate: Some(&certificate),
+        key: key_bytes.as_ref().map(|bytes| bytes.as_slice()),
+        staple: None,
+    };
+    let facts = read(&supplied);
+    // A key that lies among the certificates is used where none is given.
+    let inside = facts.pair().map(|_| format!("among the certificates of {fullchain}"));
+    Ok(Material {
+        facts,
+        around: Vec::new(),
+        certificate: fullchain.to_string(),
+        key: key.map(ToString::to_string).or(inside),
+        hosts: Vec::new(),
+        cipher_suites: Vec::new(),
+        key_expected: key.is_some(),
+    })
+}
+
+fn from_values(file: &Input, hosts_given: bool) -> Result<Material, String> {
+    let values = values::read(&file.read(input::MOST_VALUES)?, &file.to_string())?;
+    let supplied = Supplied { certificate: values.certificate(), key: values.key(), staple: None };
+    Ok(Material {
+        facts: read(&supplied),
+        around: values.around(hosts_given),
+        certificate: values.place(values::CERTIFICATE, supplied.certificate.is_some()),
+        key: Some(values.place(values::KEY, supplied.key.is_some())),
+        hosts: values.domain.iter().map(|domain| format!("*.{domain}")).collect(),
+        cipher_suites: args::KYMA_SUITES.iter().map(ToString::to_string).collect(),
+        key_expected: true,
+    })
+}
+
+async fn from_cluster(cluster: ClusterArgs, name: &ObjectName) -> Result<Material, String> {
+    let client = connect(&cluster.into()).await.map_err(|e| e.to_string())?;
+    let seen = one::secret(client, name).await?;
+    let stored = stored::look(seen.secret());
+    Ok(Material {
+        certificate: format!("Secret {name}, {}", stored.certificate),
+        key: Some(format!("Secret {name}, {}", stored.key)),
+        facts: stored.facts,
+        around: stored.findings,
+        hosts: Vec::new(),
+        cipher_suites: Vec::new(),
+        key_expected: true,
+    })
+}
+
+/// A path for messages.
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// All checks: those of the material, then those of the place where it lies.
+fn all_checks() -> impl Iterator<Item = &'static certificate::Check> {
+    certificate::checks().iter().copied().chain(values::CHECKS.iter().copied()).chain(stored::CHECKS.iter().copied())
 }
