@@ -23,7 +23,15 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_certkeeper");
 
 struct Running {
     child: Child,
-    log: JoinHandle<String>,
+    log: Option<JoinHandle<String>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // A failed test leaves no process behind; for one that ended this does nothing.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 impl Running {
@@ -44,7 +52,7 @@ impl Running {
             stderr.read_to_string(&mut text).expect("UTF-8");
             text
         });
-        Self { child, log }
+        Self { child, log: Some(log) }
     }
 
     /// Sends a signal and returns the exit code and the log.
@@ -52,7 +60,7 @@ impl Running {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().expect("kill runs").success());
         let status = self.child.wait().expect("it ends");
-        (status.code(), self.log.join().expect("no panic"))
+        (status.code(), self.log.take().expect("ended once").join().expect("no panic"))
     }
 }
 
