@@ -65,8 +65,8 @@ pub struct GatewayCertificateSpec {
     #[serde(default)]
     pub suspend: bool,
 
-    /// The cluster's domain, without "*.": the certificate must cover "*." followed by it.
-    /// Default: the key "domain" of the ConfigMap kube-system/shoot-info.
+    /// The cluster's domain, without "*.": the certificate must cover the wildcard of it.
+    /// Without a domain the hosts are not checked.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new("self.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?)([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')")

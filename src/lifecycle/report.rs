@@ -169,6 +169,10 @@ impl Report<'_> {
             }
         };
         let place = format!("Secret {name} ({keys})");
+        let unchecked = match self.observed.object.wants.domain {
+            Some(_) => "",
+            None => "; its hosts are not checked, as spec.domain is not set",
+        };
         if judged.is_retired() {
             let message = format!("{place} holds a pair that was retired by the annotation forget: supply another");
             return condition(False, Reason::Retired, message);
@@ -176,9 +180,10 @@ impl Report<'_> {
         if judged.verdict.is_good() {
             let warnings = judged.verdict.findings.iter().filter(|f| f.severity == Severity::Warning).count();
             return match warnings {
-                0 => condition(True, Reason::Valid, format!("{place}: {}", describe(judged.facts))),
+                0 => condition(True, Reason::Valid, format!("{place}: {}{unchecked}", describe(judged.facts))),
                 n => {
-                    let message = format!("{place}: {}; {n} warnings, see status.findings", describe(judged.facts));
+                    let message =
+                        format!("{place}: {}{unchecked}; {n} warnings, see status.findings", describe(judged.facts));
                     condition(True, Reason::ValidWithWarnings, message)
                 }
             };

@@ -13,6 +13,7 @@ scenarios!(
     every_layout_of_a_source_is_understood,
     an_existing_secret_keeps_its_type_labels_and_other_keys,
     left_over_keys_go_with_the_next_write,
+    without_a_domain_any_host_will_do_and_that_is_said,
 );
 
 async fn a_supplied_pair_is_promoted_and_then_there_is_silence(world: World) {
@@ -104,4 +105,14 @@ async fn left_over_keys_go_with_the_next_write(world: World) {
             value(&secret, "cert").is_none().then_some(())
         })
         .await;
+}
+
+async fn without_a_domain_any_host_will_do_and_that_is_said(world: World) {
+    let pair = Ca::new().issue(&["*.elsewhere.example"]);
+    world.supply(&pair).await;
+    world.ask(serde_json::json!({"domain": null})).await;
+    let _keeper = world.keeper();
+    world.promoted(&pair).await;
+    let message = world.condition("x", "SourceValid", "True", "Valid").await;
+    assert!(message.contains("spec.domain is not set"), "{message}");
 }
