@@ -320,8 +320,17 @@ impl World {
         }
     }
 
-    /// Watches for a while that nothing in the two namespaces changes: law 4's silence.
+    /// Watches for a while that nothing in the two namespaces changes: law 4's silence. It begins when the controller
+    /// has answered the newest generation of each object: until then a status is still due.
     pub async fn is_silent(&self) {
+        self.eventually_or("the newest generation of each object is answered", || async {
+            let objects = self.objects().list(&ListParams::default()).await.expect("readable");
+            let behind = |object: &&GatewayCertificate| {
+                object.status.as_ref().and_then(|status| status.observed_generation) != object.metadata.generation
+            };
+            objects.iter().find(behind).map_or(Ok(()), |object| Err(object.name_any()))
+        })
+        .await;
         let before = self.versions().await;
         tokio::time::sleep(Duration::from_secs(2)).await;
         assert_eq!(before, self.versions().await, "something was written though nothing had changed");
