@@ -1,12 +1,16 @@
 //! The decision, for whatever may be observed: the laws as properties.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, LazyLock},
+};
 
 use certkeeper::{
     certificate::{Context, Facts, Pair, Supplied, judge, read},
     lifecycle::{
         Action, Leftover, Object, ObjectName, Observed, Plan, Policy, Settings, Slot, Source, Status, Stored, Supply,
         Undo, Version, Wants, Write, decide,
+        targets::{Copies, Namespaces},
     },
 };
 use certkeeper_simulator::ca::{Ca, Validity};
@@ -118,6 +122,8 @@ fn observed() -> impl Strategy<Value = Observed> {
                 ignore: Vec::new(),
                 source: Some(ObjectName::new("home", "supplied")),
                 gateway_secret: gateway(),
+                targets: Vec::new(),
+                delete_targets: false,
                 unsupported: Vec::new(),
             };
             let object = Object {
@@ -131,7 +137,17 @@ fn observed() -> impl Strategy<Value = Observed> {
                 forget: forget.into_iter().collect(),
                 previous: Status::default(),
             };
-            Observed { object, source, gateway: gateway_slot, keepsake, rivals: Vec::new(), failure: None }
+            Observed {
+                object,
+                source,
+                gateway: gateway_slot,
+                keepsake,
+                rivals: Vec::new(),
+                peers: BTreeSet::new(),
+                namespaces: Namespaces::NotNeeded,
+                copies: Copies::default(),
+                failure: None,
+            }
         },
     )
 }

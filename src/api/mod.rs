@@ -16,6 +16,10 @@ pub const GROUP: &str = "certs.kyma-project.io";
 pub const OWNER: &str = "certs.kyma-project.io/owner";
 /// SHA-256 of the leaf that we last wrote into the Secret: what tells our content from an edit of somebody else.
 pub const FINGERPRINT: &str = "certs.kyma-project.io/fingerprint";
+/// On a copy: the type of the Secret and a digest of what we wrote (its public part): what tells a current copy.
+pub const COPY: &str = "certs.kyma-project.io/copy";
+/// On a workload and its pod template: the fingerprint it was last rolled for.
+pub const ROLLED: &str = "certs.kyma-project.io/rolled-for";
 /// Who undid our writes and when, newest last, at most three: `manager@time,…`. Written with the write that restores.
 pub const UNDONE: &str = "certs.kyma-project.io/undone";
 /// On a GatewayCertificate: fingerprints (comma-separated, SHA-256 in hexadecimal) that a person retired.

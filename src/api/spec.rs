@@ -309,7 +309,7 @@ pub struct ClientCa {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.namespaces) != has(self.namespaceSelector)")
     .message("a target needs exactly one of namespaces and namespaceSelector"))]
-#[x_kube(validation = Rule::new("!has(self.namespaceSelector) || self.layout in ['certificate-only', 'ca'] || (has(self.keys) && self.keys.all(k, self.keys[k] == 'Certificate'))")
+#[x_kube(validation = Rule::new("!has(self.namespaceSelector) || self.layout in ['certificate-only', 'ca'] || (has(self.keys) && self.keys.all(k, self.keys[k] != 'PrivateKey'))")
     .message("a layout that bears the private key takes a list of namespaces: a selector would hand the key to whoever may label one"))]
 #[x_kube(validation = Rule::new("(self.layout == 'keys') == has(self.keys)")
     .message("keys goes with layout \"keys\", and that layout needs keys"))]
@@ -318,11 +318,11 @@ pub struct Target {
     #[schemars(length(min = 1, max = 63))]
     pub name: String,
     /// Name of the Secret in each namespace.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub secret_name: String,
     /// The namespaces that get a copy.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1000), inner(length(min = 1, max = 63)), extend("x-kubernetes-list-type" = "set"))]
+    #[schemars(length(min = 1, max = 1000), inner(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")), extend("x-kubernetes-list-type" = "set"))]
     pub namespaces: Option<Vec<String>>,
     /// Labels of the namespaces that get a copy; only for layouts without a private key.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -333,6 +333,44 @@ pub struct Target {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("minProperties" = 1, "maxProperties" = 8))]
     pub keys: Option<BTreeMap<String, KeyContent>>,
+    /// Workloads in the copy's namespace that are rolled after the copy changed, once for each certificate, where the
+    /// operator grants it (run --allow-restart). Only for those that do not notice a changed Secret themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["kind", "name"]))]
+    pub restart: Vec<Workload>,
+}
+
+/// A workload that is rolled after the Secret it reads has changed.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, PartialEq, Eq)]
+pub struct Workload {
+    /// Kind of the workload.
+    pub kind: WorkloadKind,
+    /// Its name, in the namespace of the copy.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// Kind of a workload that can be rolled.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkloadKind {
+    /// A Deployment.
+    Deployment,
+    /// A StatefulSet.
+    StatefulSet,
+    /// A DaemonSet.
+    DaemonSet,
+}
+
+impl WorkloadKind {
+    /// The word in the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deployment => "Deployment",
+            Self::StatefulSet => "StatefulSet",
+            Self::DaemonSet => "DaemonSet",
+        }
+    }
 }
 
 /// Which keys a copy has.
@@ -346,7 +384,7 @@ pub enum Layout {
     Generic,
     /// tls.crt alone.
     CertificateOnly,
-    /// cacert alone.
+    /// cacert alone: the CA certificates of the chain, see Authorities.
     Ca,
     /// An explicit map, see keys.
     Keys,
@@ -359,6 +397,9 @@ pub enum KeyContent {
     Certificate,
     /// The private key in PEM.
     PrivateKey,
+    /// The CA certificates of the chain in PEM, and the root given in byo.trust.roots that issued them: what a client
+    /// of the gateway trusts.
+    Authorities,
 }
 
 /// Checks whose severity is lowered.

@@ -20,7 +20,7 @@ pub struct GatewayCertificateStatus {
     /// Gateway pods that serve the certificate, of all that are ready, e.g. "3/3".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub served: Option<String>,
-    /// Accepted, SourceValid, SecretCurrent, Served, Ready.
+    /// Accepted, SourceValid, SecretCurrent, Distributed, Served, Ready.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -152,7 +152,7 @@ pub struct ReloadStatus {
     pub time: String,
 }
 
-/// The copies, counted.
+/// The copies.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 pub struct TargetsStatus {
     /// How many there should be.
@@ -163,6 +163,22 @@ pub struct TargetsStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub failures: Vec<TargetFailure>,
+    /// Where copies may lie: what finds them again when the spec no longer names them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    pub placed: Vec<PlacedCopies>,
+}
+
+/// A Secret name under which copies may lie.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct PlacedCopies {
+    /// Name of the Secrets.
+    pub secret_name: String,
+    /// The namespaces; none: any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64000))]
+    pub namespaces: Vec<String>,
 }
 
 /// A copy that is not as it should be.

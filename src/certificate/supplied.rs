@@ -10,6 +10,7 @@ use super::{
     facts::{self, CertificateFacts},
     key::{self, KeyFacts},
     pem::{self, Block, Container, Note, Shape},
+    roots::Roots,
     staple::{self, StapleFacts},
 };
 
@@ -105,6 +106,21 @@ impl Facts {
     #[must_use]
     pub fn leaf(&self) -> Option<&CertificateFacts> {
         self.chain.certificates.first()
+    }
+
+    /// The CA certificates of the chain in PEM, nearest to the leaf first: everything after the leaf, then the given
+    /// roots that issued the last of them; a self-signed leaf is its own authority. `None` where none is known.
+    #[must_use]
+    pub fn authorities_pem(&self, roots: Option<&Roots>) -> Option<String> {
+        let chain = self.chain();
+        let from = usize::from(!chain.first()?.self_signed);
+        let last = chain.last()?;
+        let given = roots.map(Roots::certificates).unwrap_or_default().iter().filter(|root| {
+            last.issuer_name.matches(&root.subject_name) && chain.iter().all(|c| c.fingerprint != root.fingerprint)
+        });
+        let authorities = chain.get(from..).unwrap_or_default().iter().chain(given);
+        let pem: String = authorities.map(|c| pem::write("CERTIFICATE", &c.der.0).to_string()).collect();
+        (!pem.is_empty()).then_some(pem)
     }
 
     /// Chain and key, normalised. Only there when the key was read and is the leaf's.

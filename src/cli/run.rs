@@ -25,6 +25,9 @@ pub(super) struct Run {
     /// Secret that may be written, with the keep-sake beside it; repeatable, */NAME for any namespace
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = grant, default_value = Settings::DEFAULT_ALLOW)]
     allow: Vec<String>,
+    /// Workload that targets may have rolled (spec.targets[].restart); repeatable, */KIND/NAME for any namespace
+    #[arg(long, value_name = "NAMESPACE/KIND/NAME", value_parser = restart_grant)]
+    allow_restart: Vec<String>,
     /// How log lines look
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
@@ -40,6 +43,21 @@ fn grant(text: &str) -> Result<String, String> {
     match text.split_once('/') {
         Some((namespace, secret)) if (namespace == "*" || name(namespace)) && name(secret) => Ok(text.to_owned()),
         _ => Err(format!("\"{text}\" is no grant: give NAMESPACE/NAME, or */NAME for any namespace")),
+    }
+}
+
+fn restart_grant(text: &str) -> Result<String, String> {
+    let kinds = ["deployment", "statefulset", "daemonset"];
+    match text.split('/').collect::<Vec<_>>()[..] {
+        [namespace, kind, name]
+            if !namespace.is_empty() && !name.is_empty() && kinds.contains(&kind.to_lowercase().as_str()) =>
+        {
+            Ok(text.to_owned())
+        }
+        _ => Err(format!(
+            "\"{text}\" is no grant: give NAMESPACE/KIND/NAME with a kind of Deployment, StatefulSet or DaemonSet, or \
+             */KIND/NAME for any namespace"
+        )),
     }
 }
 
@@ -60,7 +78,8 @@ impl Run {
         // In a pod the host name is the pod's name.
         let instance = std::env::var("HOSTNAME").unwrap_or_else(|_| "certkeeper".to_owned());
         tracing::info!(version = env!("CARGO_PKG_VERSION"), ?namespaces, allow = ?self.allow, "certkeeper starts");
-        let settings = Settings { allow: self.allow, namespaces, ..Settings::default() };
+        let settings =
+            Settings { allow: self.allow, allow_restart: self.allow_restart, namespaces, ..Settings::default() };
         let stop = CancellationToken::new();
         let mut terminate = signal(SignalKind::terminate()).map_err(|e| e.to_string())?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| e.to_string())?;

@@ -15,21 +15,17 @@ use kube::{
 use serde_json::json;
 
 use super::{
-    MANAGER,
+    MANAGED_BY, MANAGER,
     error::{CallError, bounded},
     gather::{LAST_APPLIED, name_of},
-    secrets::{Secrets, Sight, wipe},
+    secrets::{Secrets, Sight},
     status,
+    write::{self, Answer},
 };
 use crate::{
     api::{self, GatewayCertificate},
     lifecycle::{Action, FailureKind, Leftover, ObjectName, Status, Undo, Version, Write},
 };
-
-/// A resourceVersion that no object ever has (etcd's first revision is the empty store): an apply that names it
-/// creates an absent object and is refused with 409 where there is one, so a create can never merge into
-/// somebody else's object.
-const NEVER: &str = "1";
 
 /// Carries actions out for one GatewayCertificate.
 #[allow(missing_debug_implementations, reason = "kube's client has none")]
@@ -67,7 +63,7 @@ impl Hands<'_> {
         let result = match &write.base {
             None => self.create(write, keepsake).await,
             Some(base) => match self.seen(&write.target, base) {
-                Some(secret) => self.update(&write.target, self.changed(secret, write, keepsake)).await,
+                Some(secret) => write::replace(self.client, self.changed(secret, write, keepsake), Answer::Whole).await,
                 None => Err(CallError::Stale),
             },
         };
@@ -102,43 +98,19 @@ impl Hands<'_> {
         }
     }
 
-    /// An unforced server-side apply under a manager name of this attempt alone: the only create that RBAC's
-    /// resourceNames can bound. Nothing else is ever applied to a Secret.
     async fn create(&self, write: &Write, keepsake: bool) -> Result<Secret, CallError> {
         let mut secret = Secret {
             metadata: ObjectMeta {
                 name: Some(write.target.name.clone()),
                 namespace: Some(write.target.namespace.clone()),
-                resource_version: Some(NEVER.to_owned()),
-                labels: Some(BTreeMap::from([("app.kubernetes.io/managed-by".to_owned(), MANAGER.to_owned())])),
+                labels: Some(BTreeMap::from([(MANAGED_BY.to_owned(), MANAGER.to_owned())])),
                 ..ObjectMeta::default()
             },
             type_: Some("kubernetes.io/tls".to_owned()),
             ..Secret::default()
         };
         self.fill(&mut secret, write, keepsake);
-        let manager = format!("{MANAGER}-{:016x}", fastrand::u64(..));
-        let params = PatchParams::apply(&manager);
-        let created = bounded(self.api(&write.target).patch(&write.target.name, &params, &Patch::Apply(&secret))).await;
-        wipe(&mut secret);
-        let created = created?;
-        let alone = created.managed_fields().iter().all(|entry| entry.manager.as_deref() == Some(manager.as_str()));
-        if alone { Ok(created) } else { self.take_back(&write.target, &manager).await }
-    }
-
-    /// Not reached with an API server that keeps its word (see [`NEVER`]): an apply that merged into another's
-    /// object is taken back by applying nothing under the same manager, which removes just what it brought.
-    async fn take_back(&self, target: &ObjectName, manager: &str) -> Result<Secret, CallError> {
-        let nothing = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": target.name}});
-        bounded(self.api(target).patch(&target.name, &PatchParams::apply(manager), &Patch::Apply(nothing))).await?;
-        Err(CallError::Stale)
-    }
-
-    async fn update(&self, target: &ObjectName, mut secret: Secret) -> Result<Secret, CallError> {
-        let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
-        let updated = bounded(self.api(target).replace(&target.name, &params, &secret)).await;
-        wipe(&mut secret);
-        updated
+        write::create(self.client, secret, Answer::Whole).await
     }
 
     /// The Secret as it shall be: labels, annotations and keys that are not ours stay.
@@ -153,7 +125,6 @@ impl Hands<'_> {
                 }
             }
         }
-        secret.metadata.managed_fields = None;
         self.fill(&mut secret, write, keepsake);
         secret
     }
@@ -201,8 +172,7 @@ impl Hands<'_> {
         for ours in [api::OWNER, api::FINGERPRINT, api::UNDONE] {
             secret.metadata.annotations.get_or_insert_default().remove(ours);
         }
-        secret.metadata.managed_fields = None;
-        match self.update(target, secret).await {
+        match write::replace(self.client, secret, Answer::Whole).await {
             Ok(secret) => {
                 self.secrets.note(target, Some(secret));
                 Ok(())
@@ -245,7 +215,7 @@ impl Hands<'_> {
     }
 }
 
-fn format_undone(undone: &[Undo]) -> String {
+pub(super) fn format_undone(undone: &[Undo]) -> String {
     let format = |undo: &Undo| format!("{}@{}", undo.manager, undo.at.to_rfc3339_opts(SecondsFormat::Secs, true));
     undone.iter().map(format).collect::<Vec<_>>().join(",")
 }

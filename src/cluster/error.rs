@@ -42,6 +42,9 @@ pub fn classify(error: &kube::Error) -> CallError {
             403 if status.message.contains(" cannot ") => {
                 CallError::Failed(FailureKind::Denied, sanitize(&status.message))
             }
+            403 if status.message.contains("being terminated") => {
+                CallError::Failed(FailureKind::Terminating, sanitize(&status.message))
+            }
             400 | 403 | 404 | 405 | 413 | 415 | 422 => {
                 CallError::Failed(FailureKind::Rejected, sanitize(&status.message))
             }

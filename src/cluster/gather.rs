@@ -1,22 +1,31 @@
 //! What is there, as an `Observed`.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use chrono::{DateTime, Utc};
-use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry};
+use k8s_openapi::{
+    ByteString,
+    api::core::v1::Secret,
+    apimachinery::pkg::apis::meta::v1::{LabelSelector, ManagedFieldsEntry},
+};
 use kube::ResourceExt;
 
 use super::{
     MANAGER,
+    copies::{CopyStore, NamespaceWatch},
     secrets::{Secrets, Seen, Sight},
     status,
 };
 use crate::{
-    api::{self, GatewayCertificate, GatewayCertificateSpec, ManagementPolicy, Mode},
+    api::{self, GatewayCertificate, GatewayCertificateSpec, KeyContent, Layout, ManagementPolicy, Mode},
     certificate::{Facts, Roots, Supplied, read},
     lifecycle::{
         Leftover, Object, ObjectName, Observed, Policy, Rival, Settings, Slot, Source, Stored, Supply, Undo, Version,
-        Wants,
+        Wants, accepts,
+        targets::{Content, Copies, Namespaces, Places, Requirement, SecretKind, Selector, Target, Workload, scopes},
     },
 };
 
@@ -33,16 +42,48 @@ pub fn name_of(object: &impl kube::Resource) -> ObjectName {
     ObjectName::new(object.namespace().unwrap_or_default(), object.name_any())
 }
 
+/// Everything that looks at the cluster.
+#[derive(Debug, Clone)]
+pub struct Eyes {
+    /// The named Secrets.
+    pub secrets: Secrets,
+    /// The copies.
+    pub copies: CopyStore,
+    /// The namespaces.
+    pub namespaces: NamespaceWatch,
+}
+
+impl Eyes {
+    /// Ends the interest of every GatewayCertificate that is not among these.
+    pub fn sweep(&self, alive: &BTreeSet<ObjectName>) {
+        self.secrets.sweep(alive);
+        self.copies.sweep(alive);
+        self.namespaces.sweep(alive);
+    }
+}
+
+/// The other GatewayCertificates that are served.
+#[derive(Debug, Clone, Default)]
+pub struct Others {
+    /// Those that name the same gateway Secret.
+    pub rivals: Vec<Rival>,
+    /// All there are, this one too, as `namespace/name`.
+    pub peers: BTreeSet<String>,
+}
+
 /// Looks at everything that a GatewayCertificate names. Starts the watches it needs and ends those it needs no more.
 #[must_use]
-pub fn gather(object: &GatewayCertificate, rivals: Vec<Rival>, secrets: &Secrets, settings: &Settings) -> Observed {
+pub fn gather(object: &GatewayCertificate, others: Others, eyes: &Eyes, settings: &Settings) -> Observed {
     let name = name_of(object);
     let wants = wants(&name.namespace, &object.spec);
+    let facts = facts_of(object, name.clone(), wants);
+    let (namespaces, copies) = look_at_copies(&facts, eyes, settings);
+    let wants = &facts.wants;
     let gateway = wants.gateway_secret.clone();
     let mut needed = Vec::new();
     let mut look = |secret: &ObjectName| {
         needed.push(secret.clone());
-        secrets.look(secret, &name)
+        eyes.secrets.look(secret, &name)
     };
     let permitted = settings.permits(&gateway);
     let (gateway, keepsake) = if permitted {
@@ -55,8 +96,25 @@ pub fn gather(object: &GatewayCertificate, rivals: Vec<Rival>, secrets: &Secrets
         Some(_) => Source::Absent,
         None => Source::NotNamed,
     };
-    secrets.keep_only(&name, &needed);
-    Observed { object: facts_of(object, name, wants), source, gateway, keepsake, rivals, failure: None }
+    eyes.secrets.keep_only(&name, &needed);
+    let Others { rivals, peers } = others;
+    Observed { object: facts, source, gateway, keepsake, rivals, peers, namespaces, copies, failure: None }
+}
+
+/// The namespaces and copies, as far as the spec or what was done for an earlier one needs them.
+fn look_at_copies(object: &Object, eyes: &Eyes, settings: &Settings) -> (Namespaces, Copies) {
+    let placed = object.previous.targets.as_ref().map_or(&[][..], |targets| &targets.placed);
+    let needed = !object.wants.targets.is_empty() || !placed.is_empty();
+    let scopes = match needed && accepts(object, settings) {
+        true => scopes(&object.wants, placed, settings),
+        false => BTreeSet::new(),
+    };
+    let copies = eyes.copies.look(&scopes, &object.name);
+    if scopes.is_empty() {
+        eyes.namespaces.forget(&object.name);
+        return (Namespaces::NotNeeded, copies);
+    }
+    (eyes.namespaces.look(&object.name), copies)
 }
 
 /// The facts of a GatewayCertificate that names the same gateway Secret as another.
@@ -105,7 +163,7 @@ pub(super) fn from_api(time: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Ti
     DateTime::from_timestamp(time.0.as_second(), 0).unwrap_or(DateTime::UNIX_EPOCH)
 }
 
-fn version_of(object: &impl kube::Resource) -> Version {
+pub(super) fn version_of(object: &impl kube::Resource) -> Version {
     Version { uid: object.uid().unwrap_or_default(), resource_version: object.resource_version().unwrap_or_default() }
 }
 
@@ -126,9 +184,67 @@ fn wants(namespace: &str, spec: &GatewayCertificateSpec) -> Wants {
         warn: checks.warn,
         ignore: checks.ignore,
         gateway_secret: gateway_secret(spec),
+        targets: spec.targets.iter().map(target).collect(),
+        delete_targets: spec.deletion_policy == api::DeletionPolicy::DeleteTargets,
         unsupported: unsupported(spec, source.is_some()),
         source,
     }
+}
+
+fn target(target: &api::Target) -> Target {
+    let pairs = |pairs: &[(&str, Content)]| pairs.iter().map(|(key, content)| ((*key).to_owned(), *content)).collect();
+    let mut kind = SecretKind::Opaque;
+    let keys = match target.layout {
+        Layout::Tls => {
+            kind = SecretKind::Tls;
+            pairs(&[("tls.crt", Content::Certificate), ("tls.key", Content::PrivateKey)])
+        }
+        Layout::Generic => pairs(&[("cert", Content::Certificate), ("key", Content::PrivateKey)]),
+        Layout::CertificateOnly => pairs(&[("tls.crt", Content::Certificate)]),
+        Layout::Ca => pairs(&[("cacert", Content::Authorities)]),
+        Layout::Keys => {
+            target.keys.iter().flatten().map(|(key, content)| (key.clone(), content_of(*content))).collect()
+        }
+    };
+    let namespaces = match (&target.namespaces, &target.namespace_selector) {
+        (Some(listed), _) => Places::Listed(listed.clone()),
+        (None, selector) => Places::Selected(selector.as_ref().map(selector_of).unwrap_or_default()),
+    };
+    let workload = |w: &api::Workload| Workload { kind: w.kind.as_str().to_owned(), name: w.name.clone() };
+    Target {
+        name: target.name.clone(),
+        secret_name: target.secret_name.clone(),
+        namespaces,
+        kind,
+        keys,
+        restart: target.restart.iter().map(workload).collect(),
+    }
+}
+
+fn content_of(content: KeyContent) -> Content {
+    match content {
+        KeyContent::Certificate => Content::Certificate,
+        KeyContent::PrivateKey => Content::PrivateKey,
+        KeyContent::Authorities => Content::Authorities,
+    }
+}
+
+fn selector_of(selector: &LabelSelector) -> Selector {
+    let labels = selector.match_labels.iter().flatten();
+    let labels = labels.map(|(label, value)| (label.clone(), Requirement::In(vec![value.clone()])));
+    let expressions = selector.match_expressions.iter().flatten().map(|expression| {
+        let values = expression.values.clone().unwrap_or_default();
+        let requirement = match expression.operator.as_str() {
+            "NotIn" => Requirement::NotIn(values),
+            "Exists" => Requirement::Exists,
+            "DoesNotExist" => Requirement::DoesNotExist,
+            // An operator that nobody knows selects nothing, as an empty list of values does.
+            "In" => Requirement::In(values),
+            _ => Requirement::In(Vec::new()),
+        };
+        (expression.key.clone(), requirement)
+    });
+    Selector { requirements: labels.chain(expressions).collect() }
 }
 
 /// Fields that are set and whose work is not done yet. Never ignored: the object is not accepted with them.
@@ -139,8 +255,6 @@ fn unsupported(spec: &GatewayCertificateSpec, byo: bool) -> Vec<String> {
         ("spec.mode Auto without spec.byo.secretRef (that is Gardener)", spec.mode == Mode::Auto && !byo),
         ("spec.gardener", spec.gardener.is_some()),
         ("spec.clientCA", spec.client_ca.is_some()),
-        ("spec.targets", !spec.targets.is_empty()),
-        ("spec.deletionPolicy DeleteTargets", spec.deletion_policy == api::DeletionPolicy::DeleteTargets),
         ("spec.gateway.name", gateway.name.is_some()),
         ("spec.gateway.namespace", gateway.namespace.is_some()),
         ("spec.gateway.server", gateway.server.is_some()),
@@ -236,7 +350,7 @@ fn stored(seen: &Seen) -> Stored {
 }
 
 /// Marks of another owner (law 9), in words.
-fn foreign(secret: &Secret) -> Option<String> {
+pub(super) fn foreign(secret: &impl kube::Resource) -> Option<String> {
     let ours = api::GROUP;
     if let Some(owner) = secret.owner_references().iter().find(|owner| !owner.api_version.starts_with(ours)) {
         return Some(format!("{} {} (ownerReference)", owner.kind, owner.name));
@@ -266,7 +380,7 @@ fn last_writer(managers: &[ManagedFieldsEntry]) -> Option<Undo> {
         .max_by(|a, b| (a.at, &a.manager).cmp(&(b.at, &b.manager)))
 }
 
-fn parse_undone(text: &str) -> Vec<Undo> {
+pub(super) fn parse_undone(text: &str) -> Vec<Undo> {
     let parse = |part: &str| {
         let (manager, at) = part.rsplit_once('@')?;
         let at = DateTime::parse_from_rfc3339(at).ok()?.with_timezone(&Utc);

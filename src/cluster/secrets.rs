@@ -19,7 +19,7 @@ use super::error::describe;
 use crate::{certificate::Facts, lifecycle::ObjectName};
 
 /// A dead watch is noticed this many seconds (and five) after it died.
-const WATCH_TIMEOUT: u32 = 200;
+pub(super) const WATCH_TIMEOUT: u32 = 200;
 
 /// A Secret as it was read. Its values are wiped when it is dropped and never printed.
 pub struct Seen {
@@ -231,21 +231,13 @@ impl Secrets {
     }
 
     async fn failed(&self, name: &ObjectName, error: &watcher::Error) {
-        let (watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status))) = error
-        else {
+        let Some(refusal) = refusal(error) else {
             tracing::debug!(secret = %name, error = %words(error), "a watch failed and is taken up again");
             return;
         };
-        if status.code != 403 {
-            tracing::warn!(secret = %name, error = %words(error), "a watch could not be started and is tried again");
-            return;
-        }
         let rule = format!(
             "grant the verbs get, list and watch on secrets with resourceNames [\"{}\"] in namespace {} (API server: {})",
-            name.name,
-            name.namespace,
-            super::error::sanitize(&status.message)
+            name.name, name.namespace, refusal
         );
         {
             let mut watched = self.lock();
@@ -265,6 +257,19 @@ impl Secrets {
             // The receiver is gone only at shutdown.
             let _ = self.wake.send(by).await;
         }
+    }
+}
+
+/// What the API server said, where it refused to start a watch for want of a right.
+pub(super) fn refusal(error: &watcher::Error) -> Option<String> {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+            if status.code == 403 =>
+        {
+            Some(super::error::sanitize(&status.message))
+        }
+        _ => None,
     }
 }
 

@@ -7,8 +7,14 @@ use k8s_openapi::{
 };
 
 use crate::{
-    api::{CertificateStatus, FindingStatus, GatewayCertificateStatus, HistoryEntry},
-    lifecycle::{CertificateSummary, Condition, ConditionStatus, Entry, FindingSummary, Status},
+    api::{
+        CertificateStatus, FindingStatus, GatewayCertificateStatus, HistoryEntry, PlacedCopies, TargetFailure,
+        TargetsStatus,
+    },
+    lifecycle::{
+        CertificateSummary, Condition, ConditionStatus, Entry, FindingSummary, Status,
+        targets::{CopyFailure, Placed, TargetsReport},
+    },
 };
 
 fn text(time: DateTime<Utc>) -> String {
@@ -42,6 +48,7 @@ pub fn read(status: &GatewayCertificateStatus) -> Status {
             not_after: time(&certificate.not_after),
         }),
         findings: status.findings.iter().map(read_finding).collect(),
+        targets: status.targets.as_ref().map(read_targets),
         history: status.history.iter().map(read_entry).collect(),
         history_total: status.history_total,
     }
@@ -69,6 +76,55 @@ fn read_finding(finding: &FindingStatus) -> FindingSummary {
         message: finding.message.clone(),
         location: finding.location.clone(),
         remedy: finding.remedy.clone(),
+    }
+}
+
+fn read_targets(targets: &TargetsStatus) -> TargetsReport {
+    let count = |n: i32| usize::try_from(n).unwrap_or_default();
+    TargetsReport {
+        desired: count(targets.desired),
+        current: count(targets.current),
+        failures: targets
+            .failures
+            .iter()
+            .map(|failure| CopyFailure {
+                target: failure.target.clone(),
+                namespace: failure.namespace.clone(),
+                reason: failure.reason.clone(),
+                message: failure.message.clone(),
+            })
+            .collect(),
+        placed: targets
+            .placed
+            .iter()
+            .map(|placed| Placed { secret_name: placed.secret_name.clone(), namespaces: placed.namespaces.clone() })
+            .collect(),
+    }
+}
+
+fn write_targets(targets: &TargetsReport) -> TargetsStatus {
+    let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
+    TargetsStatus {
+        desired: count(targets.desired),
+        current: count(targets.current),
+        failures: targets
+            .failures
+            .iter()
+            .map(|failure| TargetFailure {
+                target: failure.target.clone(),
+                namespace: failure.namespace.clone(),
+                reason: failure.reason.clone(),
+                message: failure.message.clone(),
+            })
+            .collect(),
+        placed: targets
+            .placed
+            .iter()
+            .map(|placed| PlacedCopies {
+                secret_name: placed.secret_name.clone(),
+                namespaces: placed.namespaces.clone(),
+            })
+            .collect(),
     }
 }
 
@@ -100,6 +156,7 @@ pub fn write(status: &Status) -> GatewayCertificateStatus {
             renew_at: None,
         }),
         findings: status.findings.iter().map(write_finding).collect(),
+        targets: status.targets.as_ref().map(write_targets),
         history: status.history.iter().map(write_entry).collect(),
         history_total: status.history_total,
         ..GatewayCertificateStatus::default()

@@ -23,13 +23,18 @@ use crate::{
     clock::SharedClock,
     cluster::{
         apply::{Hands, explain, target_of},
+        copies::{CopyHands, CopyStore, NamespaceWatch},
         error::{CallError, bounded},
         events::Recorder,
-        gather::{gateway_secret, gather, name_of, rival},
+        gather::{Eyes, Others, gateway_secret, gather, name_of, rival},
         secrets::Secrets,
     },
-    lifecycle::{Entry, Failure, FailureKind, ObjectName, Plan, Rival, Settings, decide},
+    lifecycle::{Entry, Failure, FailureKind, ObjectName, Plan, Settings, decide, targets::CopyAction},
 };
+
+mod fan_out;
+
+use fan_out::FanOut;
 
 /// Without any event, each object is looked at again after this time at the latest. That costs no API call.
 const RESYNC: Duration = Duration::from_secs(600);
@@ -62,20 +67,27 @@ pub struct Runtime {
 
 struct Context {
     runtime: Runtime,
-    secrets: Secrets,
+    eyes: Eyes,
+    fan_out: FanOut,
     recorder: Recorder,
     stores: Vec<Store<GatewayCertificate>>,
     /// What our own writes returned, until the watch brings it.
     written: Mutex<BTreeMap<ObjectName, Arc<GatewayCertificate>>>,
     /// Held for reading by whoever is at work, for writing by the end.
-    working: RwLock<()>,
+    working: Arc<RwLock<()>>,
     failures: Mutex<BTreeMap<ObjectName, u32>>,
 }
 
 /// Runs until `stop`, then finishes what it is at.
 pub async fn run(runtime: Runtime, stop: CancellationToken) {
     let (wake, woken) = mpsc::channel(WAKE_QUEUE);
-    let secrets = Secrets::new(runtime.client.clone(), wake);
+    let client = &runtime.client;
+    let eyes = Eyes {
+        secrets: Secrets::new(client.clone(), wake.clone()),
+        copies: CopyStore::new(client.clone(), wake.clone()),
+        namespaces: NamespaceWatch::new(client.clone(), wake),
+    };
+    let fan_out = FanOut::new();
     let config = watcher::Config::default().timeout(200);
     let controllers: Vec<(String, Controller<GatewayCertificate>)> = runtime
         .settings
@@ -88,8 +100,8 @@ pub async fn run(runtime: Runtime, stop: CancellationToken) {
         .collect();
     let stores = controllers.iter().map(|(_, controller)| controller.store()).collect();
     let recorder = Recorder::new(runtime.client.clone(), runtime.instance.clone());
-    let (written, working, failures) = (Mutex::default(), RwLock::default(), Mutex::default());
-    let context = Arc::new(Context { runtime, secrets, recorder, stores, written, working, failures });
+    let (written, working, failures) = (Mutex::default(), Arc::default(), Mutex::default());
+    let context = Arc::new(Context { runtime, eyes, fan_out, recorder, stores, written, working, failures });
     let mut senders = BTreeMap::new();
     let mut running = Vec::new();
     for (namespace, controller) in controllers {
@@ -190,7 +202,7 @@ impl Context {
     fn sweep(&self) {
         let alive: BTreeSet<ObjectName> =
             self.stores.iter().flat_map(|store| store.state()).map(|object| name_of(object.as_ref())).collect();
-        self.secrets.sweep(&alive);
+        self.eyes.sweep(&alive);
         self.lock_failures().retain(|name, _| alive.contains(name));
         self.lock_written().retain(|name, _| alive.contains(name));
     }
@@ -214,21 +226,23 @@ impl Context {
         bounded(api.get_opt(&name.name)).await
     }
 
-    fn rivals(&self, object: &GatewayCertificate) -> Vec<Rival> {
+    fn others(&self, object: &GatewayCertificate) -> Others {
         let (us, secret) = (name_of(object), gateway_secret(&object.spec));
-        self.stores
-            .iter()
-            .flat_map(|store| store.state())
-            .filter(|other| name_of(other.as_ref()) != us && gateway_secret(&other.spec) == secret)
-            .map(|other| rival(&other))
-            .collect()
+        let mut others = Others::default();
+        for other in self.stores.iter().flat_map(|store| store.state()) {
+            others.peers.insert(name_of(other.as_ref()).to_string());
+            if name_of(other.as_ref()) != us && gateway_secret(&other.spec) == secret {
+                others.rivals.push(rival(&other));
+            }
+        }
+        others
     }
 
     /// One round: look, decide, act. `Err(Stale)` asks for another.
     async fn round(&self, object: &mut GatewayCertificate) -> Result<Requeue, CallError> {
         let settings = &self.runtime.settings;
         let now = self.runtime.clock.now();
-        let mut observed = gather(object, self.rivals(object), &self.secrets, settings);
+        let mut observed = gather(object, self.others(object), &self.eyes, settings);
         let plan = decide(&observed, now, settings);
         let failure = self.act(&plan, object).await?;
         if let Some((failure, error)) = failure {
@@ -238,8 +252,23 @@ impl Context {
             return Err(error);
         }
         self.tell(&plan, object).await?;
+        if !plan.copies.is_empty() {
+            return Ok(Requeue::requeue(self.distribute(plan.copies, object).await));
+        }
         let wait = plan.wake_at.and_then(|at| (at - now).to_std().ok()).map_or(RESYNC, |wait| wait.min(RESYNC));
         Ok(Requeue::requeue(wait.max(Duration::from_millis(1))))
+    }
+
+    /// Writes copies for a while, and says when to look again.
+    async fn distribute(&self, actions: Vec<CopyAction>, object: &GatewayCertificate) -> Duration {
+        let hands = CopyHands {
+            client: self.runtime.client.clone(),
+            store: self.eyes.copies.clone(),
+            clock: self.runtime.clock.clone(),
+            owner: name_of(object),
+        };
+        // Nobody begins anything once the end has been asked for.
+        self.fan_out.carry_out(actions, &hands, || self.working.clone().try_read_owned().ok()).await
     }
 
     /// Carries out the actions in their order, until one fails.
@@ -250,7 +279,7 @@ impl Context {
     ) -> Result<Option<(Failure, CallError)>, CallError> {
         let mut done: Vec<Entry> = Vec::new();
         for action in &plan.actions {
-            let mut hands = Hands { client: &self.runtime.client, secrets: &self.secrets, object };
+            let mut hands = Hands { client: &self.runtime.client, secrets: &self.eyes.secrets, object };
             match hands.carry_out(action).await {
                 Ok(()) => {}
                 Err(CallError::Stale) => return Err(CallError::Stale),
@@ -283,7 +312,7 @@ impl Context {
                 Ok(()) | Err(CallError::Stale) => {}
             }
         }
-        let mut hands = Hands { client: &self.runtime.client, secrets: &self.secrets, object };
+        let mut hands = Hands { client: &self.runtime.client, secrets: &self.eyes.secrets, object };
         hands.publish(status).await?;
         self.lock_written().insert(name_of(object), Arc::new(object.clone()));
         Ok(())

@@ -10,6 +10,7 @@ use super::{
     reason::Reason,
     report::{self, Report},
     stance::{Stance, all_undone, stance},
+    targets::{Promoted, distribute, remove_all},
 };
 use crate::certificate::{Context, Pair, next_change};
 
@@ -17,7 +18,7 @@ use crate::certificate::{Context, Pair, next_change};
 #[must_use]
 pub fn decide(observed: &Observed, now: DateTime<Utc>, settings: &Settings) -> Plan {
     if observed.object.deleting {
-        return farewell(observed);
+        return farewell(observed, now, settings);
     }
     if let Err((reason, message)) = accept(&observed.object, settings) {
         return report::not_accepted(observed, now, reason, message);
@@ -36,9 +37,35 @@ pub fn decide(observed: &Observed, now: DateTime<Utc>, settings: &Settings) -> P
         (Stance::Manage, None) => actions(observed, &candidates, choice, now),
         _ => Vec::new(),
     };
-    let report = Report { observed, now, candidates: &candidates, choice, stance: &stance, actions: &actions };
+    let promoted = promoted(observed, &candidates, choice, &actions);
+    let mut distribution = distribute(observed, now, settings, &stance, promoted.as_ref());
+    let copies = if observed.failure.is_none() { std::mem::take(&mut distribution.actions) } else { Vec::new() };
+    let report = Report {
+        observed,
+        now,
+        candidates: &candidates,
+        choice,
+        stance: &stance,
+        actions: &actions,
+        distribution: &distribution,
+    };
     let (status, events) = report.publish();
-    Plan { status, events, wake_at: wake_at(observed, &context), actions }
+    let wake_at = [wake_at(observed, &context), distribution.wake_at].into_iter().flatten().min();
+    Plan { status, events, wake_at, actions, copies }
+}
+
+/// The pair that copies follow: what the gateway's Secret holds of ours, or will after this plan.
+fn promoted<'a>(
+    observed: &Observed,
+    candidates: &'a Candidates<'_>,
+    choice: Choice,
+    actions: &[Action],
+) -> Option<Promoted<'a>> {
+    let pair = candidates.pair(choice)?;
+    let stored = observed.gateway.stored();
+    let written = actions.iter().any(|action| matches!(action, Action::WriteGatewaySecret(_)));
+    let holds = stored.is_some_and(|stored| is_ours(observed, stored) && same_pair(&stored.facts, pair));
+    (written || holds).then_some(Promoted { pair, facts: candidates.judged(choice)?.facts })
 }
 
 fn context<'a>(observed: &'a Observed, now: DateTime<Utc>, settings: &Settings, hosts: &'a [String]) -> Context<'a> {
@@ -81,7 +108,8 @@ fn actions(observed: &Observed, candidates: &Candidates<'_>, choice: Choice, now
     // crash between the two leaves none behind, and comes back if somebody took it off.
     let elsewhere = observed.object.name.namespace != observed.object.wants.gateway_secret.namespace;
     let kept = keepsake.is_some() || observed.keepsake.stored().is_some_and(|stored| is_ours(observed, stored));
-    if elsewhere && kept && !observed.object.finalizer {
+    let copies = observed.object.wants.delete_targets && !observed.object.wants.targets.is_empty();
+    if ((elsewhere && kept) || (copies && adopted)) && !observed.object.finalizer {
         actions.push(Action::AddFinalizer(observed.object.version.clone()));
     }
     actions.extend(keepsake.map(Action::WriteKeepSake));
@@ -222,14 +250,20 @@ fn updated(
     report::entry(now, Reason::Adopted, message, None, false)
 }
 
-/// The object goes: its keep-sake goes with it, the gateway's Secret stays.
-fn farewell(observed: &Observed) -> Plan {
+/// The object goes: its keep-sake goes with it, and its copies where the spec says so; the gateway's Secret stays.
+fn farewell(observed: &Observed, now: DateTime<Utc>, settings: &Settings) -> Plan {
     let object = &observed.object;
     if !object.finalizer {
         return Plan::default();
     }
     if matches!(observed.gateway, Slot::Pending) || matches!(observed.keepsake, Slot::Pending) {
         return Plan::default();
+    }
+    if object.wants.delete_targets {
+        let (copies, wake_at, left) = remove_all(observed, now, settings);
+        if left {
+            return Plan { copies, wake_at, ..Plan::default() };
+        }
     }
     let mut actions = Vec::new();
     if let Some(stored) = observed.gateway.stored()

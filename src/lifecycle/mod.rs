@@ -2,7 +2,7 @@
 //! [`Plan`]: the writes to make in their order, the status to publish, and when to look again.
 //!
 //! Law 1's order is in [`order`], who may write in `stance`, which pair the gateway should have in `choice`,
-//! the words of a status in `report`.
+//! the words of a status in `report`, the copies in [`targets`].
 
 mod accept;
 mod choice;
@@ -13,7 +13,9 @@ mod plan;
 mod reason;
 mod report;
 mod stance;
+pub mod targets;
 
+pub use accept::accepts;
 pub use decide::decide;
 pub use observed::{
     Failure, FailureKind, Leftover, Object, ObjectName, Observed, Policy, Rival, Settings, Slot, Source, Stored,

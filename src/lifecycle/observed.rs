@@ -1,10 +1,13 @@
 //! What was observed, in plain types: no Kubernetes here.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use chrono::{DateTime, Duration, Utc};
 
-use super::plan::{Entry, Status};
+use super::{
+    plan::{Entry, Status},
+    targets::{Copies, Namespaces, Target},
+};
 use crate::certificate::{Facts, Roots};
 
 /// Namespace and name of an object; printed as `namespace/name`.
@@ -51,6 +54,8 @@ pub struct Settings {
     pub allow: Vec<String>,
     /// Namespaces whose GatewayCertificates are served.
     pub namespaces: Vec<String>,
+    /// Workloads that may be rolled: `namespace/kind/name`, or `*/kind/name` for any namespace.
+    pub allow_restart: Vec<String>,
     /// How long before its end a certificate is warned about.
     pub expires_soon: Duration,
 }
@@ -68,12 +73,28 @@ impl Settings {
             None => false,
         })
     }
+
+    /// Whether a Secret of this name may be written in any namespace.
+    #[must_use]
+    pub fn permits_anywhere(&self, secret_name: &str) -> bool {
+        self.allow.iter().any(|grant| grant.split_once('/') == Some(("*", secret_name)))
+    }
+
+    /// Whether this workload may be rolled. Kinds are told apart without regard to case, as kubectl does.
+    #[must_use]
+    pub fn permits_restart(&self, namespace: &str, kind: &str, name: &str) -> bool {
+        self.allow_restart.iter().any(|grant| {
+            let mut parts = grant.splitn(3, '/');
+            let (Some(ns), Some(k), Some(n)) = (parts.next(), parts.next(), parts.next()) else { return false };
+            (ns == "*" || ns == namespace) && k.eq_ignore_ascii_case(kind) && n == name
+        })
+    }
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let allow = vec![Self::DEFAULT_ALLOW.to_owned()];
-        Self { allow, namespaces: Vec::new(), expires_soon: Duration::days(21) }
+        Self { allow, namespaces: Vec::new(), allow_restart: Vec::new(), expires_soon: Duration::days(21) }
     }
 }
 
@@ -90,6 +111,12 @@ pub struct Observed {
     pub keepsake: Slot,
     /// Other GatewayCertificates that name the same gateway Secret and would write it.
     pub rivals: Vec<Rival>,
+    /// Every GatewayCertificate that is served, as `namespace/name`.
+    pub peers: BTreeSet<String>,
+    /// The cluster's namespaces, where a target asks for them.
+    pub namespaces: Namespaces,
+    /// The copies.
+    pub copies: Copies,
     /// A write of the plan before this one that did not succeed.
     pub failure: Option<Failure>,
 }
@@ -147,6 +174,10 @@ pub struct Wants {
     pub source: Option<ObjectName>,
     /// The gateway's Secret.
     pub gateway_secret: ObjectName,
+    /// The copies that are asked for.
+    pub targets: Vec<Target>,
+    /// Copies that are ours and unedited go with the object.
+    pub delete_targets: bool,
     /// Fields that are set and whose work this version does not do.
     pub unsupported: Vec<String>,
 }
@@ -321,6 +352,8 @@ pub enum FailureKind {
     Denied,
     /// The API server refused the content.
     Rejected,
+    /// The namespace is being deleted.
+    Terminating,
     /// Anything that may pass: time-outs, throttling, errors of the server, conflicts again and again.
     Transient,
 }

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use super::{
     observed::{Leftover, ObjectName, Undo, Version},
     reason::Reason,
+    targets::{CopyAction, TargetsReport},
 };
 use crate::certificate::Pair;
 
@@ -13,6 +14,9 @@ use crate::certificate::Pair;
 pub struct Plan {
     /// Writes, the gateway's Secret first.
     pub actions: Vec<Action>,
+    /// What to do about the copies, after the status is published: it records where they lie (law 5), and nobody who
+    /// looks at it waits for a thousand writes.
+    pub copies: Vec<CopyAction>,
     /// The status to publish; `None` leaves it as it is.
     pub status: Option<Status>,
     /// What to tell as events: the history entries that this plan adds, oldest first.
@@ -182,6 +186,8 @@ pub struct Status {
     pub certificate: Option<CertificateSummary>,
     /// What was found on the source, gravest first.
     pub findings: Vec<FindingSummary>,
+    /// The copies.
+    pub targets: Option<TargetsReport>,
     /// What was done, newest first.
     pub history: Vec<Entry>,
     /// How many entries the history has had in all.

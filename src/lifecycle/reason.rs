@@ -34,7 +34,7 @@ reasons! {
     NotPermitted,
     /// A field's value cannot be used: the message says which and why.
     InvalidSpec,
-    /// Another GatewayCertificate owns this Secret: remove one of the two.
+    /// Another GatewayCertificate owns this Secret, or another target names it: remove one of the two.
     Conflict,
     /// All checks passed.
     Valid,
@@ -58,9 +58,9 @@ reasons! {
     NothingToWrite,
     /// The gateway's Secret is immutable: delete it yourself; it is written again at once.
     Immutable,
-    /// The gateway's Secret is being deleted and held by a finalizer: remove that finalizer; it is written again.
+    /// The Secret is being deleted and held by a finalizer: remove that finalizer; it is written again.
     BeingDeleted,
-    /// Somebody else owns the gateway's Secret: see the message; managementPolicy Manage takes over.
+    /// Somebody else owns the Secret: see the message; for the gateway's, managementPolicy Manage takes over.
     ForeignOwner,
     /// The spec says that nothing be written.
     ObserveOnly,
@@ -80,6 +80,20 @@ reasons! {
     SecretNotCurrent,
     /// The certificate in the gateway's Secret is expired or not valid yet: supply another.
     CertificateExpired,
+    /// The spec names no targets.
+    NoTargets,
+    /// Every copy holds the pair of the gateway's Secret.
+    Distributed,
+    /// Copies are being written.
+    Distributing,
+    /// The gateway's Secret has no pair of ours yet, so there is nothing to copy: see the condition SecretCurrent.
+    NothingToDistribute,
+    /// Some copies are not as they should be: see status.targets.failures.
+    TargetsFailed,
+    /// A listed namespace does not exist: create it, or take it off the list.
+    NamespaceMissing,
+    /// The chain has no CA certificate to hand on: supply the full chain, or give its root in byo.trust.roots.
+    NoAuthority,
     /// A pair was put into the gateway's Secret.
     Promoted,
     /// The gateway's Secret was changed or deleted by somebody, and put right.
@@ -114,6 +128,7 @@ what to do:
 | `Accepted` | the spec is understood, and the operator granted the Secret it names |
 | `SourceValid` | what people supplied passed every check |
 | `SecretCurrent` | the gateway's Secret holds the desired pair: the supplied one or, while that is refused, the last good one |
+| `Distributed` | every copy that the targets ask for holds the pair of the gateway's Secret |
 | `Served` | every ready gateway pod was seen, by a TLS handshake, to serve it (this version does not ask: always Unknown) |
 | `Ready` | all of the above (so never True in this version: Unknown is the best it gets) |
 

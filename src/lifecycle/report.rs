@@ -10,6 +10,7 @@ use super::{
     plan::{Action, CertificateSummary, Condition, ConditionStatus, Entry, FindingSummary, Plan, Status, Write},
     reason::Reason,
     stance::Stance,
+    targets::Distribution,
 };
 use crate::certificate::{Facts, Pair, Severity, Verdict};
 
@@ -52,6 +53,7 @@ pub(super) struct Report<'a> {
     pub(super) choice: Choice,
     pub(super) stance: &'a Stance,
     pub(super) actions: &'a [Action],
+    pub(super) distribution: &'a Distribution,
 }
 
 /// The status of an object that is not accepted. What was known of its certificate stays.
@@ -62,6 +64,7 @@ pub(super) fn not_accepted(observed: &Observed, now: DateTime<Utc>, reason: Reas
         Condition::new("Accepted", False, reason, message),
         unknown("SourceValid"),
         unknown("SecretCurrent"),
+        unknown("Distributed"),
         unknown("Served"),
         Condition::new("Ready", False, Reason::NotAccepted, "see the condition Accepted"),
     ];
@@ -70,6 +73,7 @@ pub(super) fn not_accepted(observed: &Observed, now: DateTime<Utc>, reason: Reas
         mode: previous.mode.clone(),
         domain: observed.object.wants.domain.clone(),
         certificate: previous.certificate.clone(),
+        targets: previous.targets.clone(),
         conditions,
         ..Status::default()
     };
@@ -88,11 +92,13 @@ impl Report<'_> {
             mode: self.observed.object.wants.source.as_ref().map(|_| "BYO".to_owned()),
             domain: self.observed.object.wants.domain.clone(),
             certificate: self.served().and_then(summary),
+            targets: self.distribution.report.clone(),
             findings: judged.map(|judged| findings(&judged.verdict)).unwrap_or_default(),
             conditions: vec![
                 Condition::new("Accepted", ConditionStatus::True, Reason::Accepted, "the spec is understood"),
                 source_valid,
                 secret_current,
+                self.distribution.condition.clone(),
                 Condition::new(
                     "Served",
                     ConditionStatus::Unknown,
@@ -147,6 +153,7 @@ impl Report<'_> {
                 entries.push(Entry { time: self.now, reason, message, manager: None, warning: true });
             }
         }
+        entries.extend(self.distribution.entries.iter().cloned());
         entries
     }
 
@@ -260,7 +267,7 @@ impl Report<'_> {
         let reason = match failure.kind {
             FailureKind::Denied => Reason::AccessDenied,
             FailureKind::Rejected => Reason::WriteRejected,
-            FailureKind::Transient => Reason::WriteFailed,
+            FailureKind::Transient | FailureKind::Terminating => Reason::WriteFailed,
         };
         let what = if failure.gateway { "the gateway's Secret" } else { "beside the gateway's Secret," };
         Some((

@@ -95,15 +95,19 @@ fn foreign(observed: &Observed, stored: &Stored, settings: &Settings) -> Option<
         return None;
     }
     let writer = stored.last_writer.as_ref()?;
-    let undone = all_undone(observed, stored);
-    let theirs: Vec<&Undo> = undone.iter().filter(|undo| undo.manager == writer.manager).collect();
-    let recent = theirs.windows(UNDO_LIMIT).last()?;
-    (recent[UNDO_LIMIT - 1].at - recent[0].at <= undo_window()).then(|| {
+    undone_too_often(&all_undone(observed, stored), &writer.manager).then(|| {
         format!(
             "field manager \"{}\", which undid certkeeper's write {UNDO_LIMIT} times within an hour",
             writer.manager
         )
     })
+}
+
+/// Whether this field manager undid us as often as it takes (law 9).
+pub(super) fn undone_too_often(undone: &[Undo], manager: &str) -> bool {
+    let theirs: Vec<&Undo> = undone.iter().filter(|undo| undo.manager == manager).collect();
+    let recent = theirs.windows(UNDO_LIMIT).last();
+    recent.is_some_and(|recent| recent[UNDO_LIMIT - 1].at - recent[0].at <= undo_window())
 }
 
 /// Who undid us, oldest first: the marker on the Secret or, as whoever replaces the Secret may wipe it and a crash may

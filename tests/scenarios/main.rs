@@ -4,7 +4,9 @@
 mod pki;
 mod world;
 
+mod copies;
 mod crash;
+mod distribution;
 mod drift;
 mod gone;
 mod law10;

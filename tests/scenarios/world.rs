@@ -185,6 +185,52 @@ impl World {
         }
     }
 
+    /// The ordinary grant and these beside it.
+    pub fn settings_with(&self, allow: &[&str]) -> Settings {
+        let mut settings = self.settings();
+        settings.allow.extend(allow.iter().map(|grant| (*grant).to_owned()));
+        settings
+    }
+
+    /// A name that no other scenario on this server uses.
+    pub fn own(&self, name: &str) -> String {
+        format!("{name}-{}", self.home)
+    }
+
+    /// Creates a namespace with labels.
+    pub async fn labelled_namespace(&self, name: &str, labels: Value) {
+        let namespace: Namespace =
+            serde_json::from_value(json!({"metadata": {"name": name, "labels": labels}})).expect("a namespace");
+        Api::<Namespace>::all(self.client.clone()).create(&PostParams::default(), &namespace).await.expect("created");
+    }
+
+    /// Changes the labels of a namespace; null removes one.
+    pub async fn label(&self, namespace: &str, labels: Value) {
+        let patch = Patch::Merge(json!({"metadata": {"labels": labels}}));
+        let api = Api::<Namespace>::all(self.client.clone());
+        api.patch(namespace, &PatchParams::default(), &patch).await.expect("labelled");
+    }
+
+    /// Waits until a Secret has just these keys with these values.
+    pub async fn copied(&self, namespace: &str, name: &str, data: &[(&str, &str)]) -> Secret {
+        self.eventually(&format!("the copy {namespace}/{name} is right"), || async {
+            let secret = self.secrets(namespace).get_opt(name).await.expect("readable")?;
+            let have = secret.data.clone().unwrap_or_default();
+            let same = have.len() == data.len()
+                && data.iter().all(|(key, wanted)| have.get(*key).is_some_and(|value| value.0 == wanted.as_bytes()));
+            same.then_some(secret)
+        })
+        .await
+    }
+
+    /// Waits until there is no such Secret.
+    pub async fn gone(&self, namespace: &str, name: &str) {
+        self.eventually(&format!("{namespace}/{name} is gone"), || async {
+            self.secrets(namespace).get_opt(name).await.expect("readable").is_none().then_some(())
+        })
+        .await;
+    }
+
     /// Starts a controller with the ordinary grant.
     pub fn keeper(&self) -> Keeper {
         self.keeper_with(self.settings(), self.client.clone())
@@ -362,6 +408,15 @@ pub fn holds(secret: &Secret, pair: &pki::Pair) -> bool {
         Supplied { certificate: Some(pair.certificate.as_bytes()), key: Some(pair.key.as_bytes()), staple: None };
     let wanted = read(&wanted);
     found.pair().is_some_and(|found| wanted.pair().is_some_and(|wanted| found.same_as(wanted)))
+}
+
+/// The pair as certkeeper writes it: what a copy must hold, byte for byte.
+pub fn normalised(pair: &pki::Pair) -> (String, String) {
+    let supplied =
+        Supplied { certificate: Some(pair.certificate.as_bytes()), key: Some(pair.key.as_bytes()), staple: None };
+    let facts = read(&supplied);
+    let pair = facts.pair().expect("a pair");
+    (pair.certificate_pem().to_owned(), pair.key_pem().to_owned())
 }
 
 /// A value of a Secret.

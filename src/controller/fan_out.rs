@@ -1,0 +1,77 @@
+//! Many calls at once, but not too many, and nobody waits for the slow one.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{OwnedRwLockReadGuard, OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
+
+use crate::{cluster::copies::CopyHands, lifecycle::targets::CopyAction};
+
+/// Calls about copies under way at the same time, of all objects together.
+const CALLS: usize = 16;
+/// … of which this many may be about copies that failed before: whoever hangs takes no more than these.
+const SECOND_TRIES: usize = 4;
+/// How long one look at the world is acted upon. Then it is looked at again: a new source is not kept waiting by the
+/// copies of the old one.
+const SLICE: Duration = Duration::from_millis(500);
+/// How soon calls that are still under way are looked after.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Bounds the calls about copies.
+#[derive(Debug, Clone)]
+pub(super) struct FanOut {
+    calls: Arc<Semaphore>,
+    second_tries: Arc<Semaphore>,
+}
+
+impl FanOut {
+    pub(super) fn new() -> Self {
+        Self { calls: Arc::new(Semaphore::new(CALLS)), second_tries: Arc::new(Semaphore::new(SECOND_TRIES)) }
+    }
+
+    /// Carries out what can be within a slice of time, and says when to look again. A call that takes longer goes on by
+    /// itself; `working` is held until it ends.
+    pub(super) async fn carry_out(
+        &self,
+        actions: Vec<CopyAction>,
+        hands: &CopyHands,
+        working: impl Fn() -> Option<OwnedRwLockReadGuard<()>>,
+    ) -> Duration {
+        let end = Instant::now() + SLICE;
+        let mut calls = JoinSet::new();
+        for action in actions {
+            let Some(permits) = self.permits(action.again, end).await else {
+                if Instant::now() >= end {
+                    break;
+                }
+                continue;
+            };
+            let Some(working) = working() else { break };
+            if !hands.store.begin(&action.place) {
+                continue;
+            }
+            let hands = hands.clone();
+            calls.spawn(async move {
+                let _held = (permits, working);
+                hands.carry_out(&action).await;
+            });
+        }
+        while !calls.is_empty() && timeout_at(end, calls.join_next()).await.is_ok() {}
+        let under_way = !calls.is_empty();
+        calls.detach_all();
+        if under_way { LOOK_AGAIN } else { Duration::from_millis(1) }
+    }
+
+    /// `None`: there is no room now. What failed before does not wait for room, it comes later.
+    async fn permits(&self, again: bool, end: Instant) -> Option<Vec<OwnedSemaphorePermit>> {
+        let mut permits = Vec::with_capacity(2);
+        if again {
+            permits.push(self.second_tries.clone().try_acquire_owned().ok()?);
+        }
+        permits.push(timeout_at(end, self.calls.clone().acquire_owned()).await.ok()?.ok()?);
+        Some(permits)
+    }
+}

@@ -1,0 +1,484 @@
+//! What is to be done about the copies, and what the status says of them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    Contents, Copy, CopyAction, CopyFailure, CopyTask, Observation, ScopeSight, Sight, Target, TargetsReport,
+    places::{self, Desired, desired, failure},
+};
+use crate::{
+    certificate::{Facts, Pair},
+    lifecycle::{
+        MAX_LISTED,
+        observed::{FailureKind, ObjectName, Observed, Settings, Undo},
+        plan::{Condition, ConditionStatus, Entry},
+        reason::Reason,
+        report,
+        stance::{Stance, undone_too_often},
+    },
+};
+
+/// How many new failures are told one by one at a time.
+const MAX_TOLD: usize = 5;
+
+/// What shall happen to the copies.
+#[derive(Debug)]
+pub(in crate::lifecycle) struct Distribution {
+    /// What to do, in an order that lets nobody wait for one that failed before.
+    pub(in crate::lifecycle) actions: Vec<CopyAction>,
+    /// For the status.
+    pub(in crate::lifecycle) report: Option<TargetsReport>,
+    /// The condition Distributed.
+    pub(in crate::lifecycle) condition: Condition,
+    /// What is new.
+    pub(in crate::lifecycle) entries: Vec<Entry>,
+    /// When to try again.
+    pub(in crate::lifecycle) wake_at: Option<DateTime<Utc>>,
+}
+
+/// Why the copies are not settled yet.
+#[derive(Clone, Copy)]
+struct Progress {
+    /// Something was not looked at yet.
+    pending: bool,
+    /// Something is to be done or under way.
+    coming: bool,
+}
+
+/// How a copy stands.
+enum State {
+    /// As it should be.
+    Current,
+    /// It was not looked at yet.
+    Pending,
+    /// Its namespace is being deleted.
+    Gone { task: Option<CopyTask>, retry_at: DateTime<Utc> },
+    /// Something is to be done or under way.
+    Coming(Option<CopyTask>),
+    /// It failed. Its task, if any, is another attempt.
+    Failed { reason: Reason, message: String, task: Option<CopyTask>, retry_at: Option<DateTime<Utc>> },
+}
+
+/// The pair that the copies should hold, once the gateway's Secret has it.
+pub(in crate::lifecycle) struct Promoted<'a> {
+    pub(in crate::lifecycle) pair: &'a Pair,
+    pub(in crate::lifecycle) facts: &'a Facts,
+}
+
+/// Decides about all copies of one object. `promoted`: none while the gateway's Secret has no pair of ours.
+pub(in crate::lifecycle) fn distribute(
+    observed: &Observed,
+    now: DateTime<Utc>,
+    settings: &Settings,
+    stance: &Stance,
+    promoted: Option<&Promoted<'_>>,
+) -> Distribution {
+    let mut work = Work { observed, now, settings, actions: Vec::new(), retries: Vec::new(), wake_at: None };
+    let desired = desired(&observed.object.wants, &observed.namespaces);
+    let contents = work.contents(promoted);
+    let mut report =
+        TargetsReport { desired: desired.places.len() + desired.failures.len(), ..TargetsReport::default() };
+    report.failures.clone_from(&desired.failures);
+    let mut progress = Progress { pending: desired.pending, coming: false };
+    for (place, index) in &desired.places {
+        let Some(target) = observed.object.wants.targets.get(*index) else { continue };
+        let state = match contents.get(*index) {
+            Some(Ok(contents)) => work.state(place, target, contents),
+            Some(Err((reason, message))) => {
+                State::Failed { reason: *reason, message: message.clone(), task: None, retry_at: None }
+            }
+            None => State::Pending,
+        };
+        match state {
+            State::Current => report.current += 1,
+            State::Pending => progress.pending = true,
+            State::Gone { task, retry_at } => {
+                report.desired -= 1;
+                work.retry(place, task, Some(retry_at));
+            }
+            State::Coming(task) => {
+                progress.coming = true;
+                work.actions.extend(task.map(|task| CopyAction { place: place.clone(), task, again: false }));
+            }
+            State::Failed { reason, message, task, retry_at } => {
+                report.failures.push(failure(&target.name, &place.namespace, reason, message));
+                work.retry(place, task, retry_at);
+            }
+        }
+    }
+    let still = work.clean_up(&desired);
+    let writes = matches!(stance, Stance::Manage) && promoted.is_some();
+    let settled = work.settled(&desired);
+    report.placed =
+        if settled { places::record(&observed.object.wants, settings, &still, work.placed()) } else { work.widened() };
+    progress.coming |= !still.is_empty();
+    work.finish(report, stance, promoted, progress, writes)
+}
+
+/// Decides about the copies of an object that goes: those that are ours and unedited are deleted. The answer is empty
+/// once none is left: the last part says whether some are.
+pub(in crate::lifecycle) fn remove_all(
+    observed: &Observed,
+    now: DateTime<Utc>,
+    settings: &Settings,
+) -> (Vec<CopyAction>, Option<DateTime<Utc>>, bool) {
+    let mut work = Work { observed, now, settings, actions: Vec::new(), retries: Vec::new(), wake_at: None };
+    let still = work.clean_up(&Desired::default());
+    let pending = observed.copies.scopes.values().any(|sight| *sight == ScopeSight::Pending);
+    work.actions.append(&mut work.retries);
+    (work.actions, work.wake_at, pending || !still.is_empty())
+}
+
+struct Work<'a> {
+    observed: &'a Observed,
+    now: DateTime<Utc>,
+    settings: &'a Settings,
+    actions: Vec<CopyAction>,
+    /// Attempts at what failed before: after all others.
+    retries: Vec<CopyAction>,
+    wake_at: Option<DateTime<Utc>>,
+}
+
+type Refusal = (Reason, String);
+
+impl Work<'_> {
+    fn placed(&self) -> &[super::Placed] {
+        self.observed.object.previous.targets.as_ref().map_or(&[], |targets| &targets.placed)
+    }
+
+    /// What the copies of each target hold.
+    fn contents(&self, promoted: Option<&Promoted<'_>>) -> Vec<Result<Arc<Contents>, Refusal>> {
+        let Some(promoted) = promoted else { return Vec::new() };
+        let wants = &self.observed.object.wants;
+        let roots = wants.roots.as_ref().and_then(|roots| roots.as_ref().ok());
+        let contents = |target: &Target| {
+            Contents::new(target, promoted.pair, promoted.facts, roots).map(Arc::new).ok_or_else(|| {
+                let message = "the chain has no CA certificate to hand on: supply the full chain, or give its root in \
+                               spec.byo.trust.roots";
+                (Reason::NoAuthority, message.to_owned())
+            })
+        };
+        wants.targets.iter().map(contents).collect()
+    }
+
+    fn seen(&self, place: &ObjectName) -> Option<&Observation> {
+        self.observed.copies.places.get(place)
+    }
+
+    fn state(&self, place: &ObjectName, target: &Target, contents: &Arc<Contents>) -> State {
+        let seen = self.seen(place);
+        let task = match self.observed.copies.sight(place) {
+            Sight::Pending => return State::Pending,
+            Sight::Denied(rule) => {
+                let message = format!("Secret {place} cannot be seen: {rule}");
+                return State::Failed { reason: Reason::AccessDenied, message, task: None, retry_at: None };
+            }
+            Sight::Absent => CopyTask::Create(contents.clone()),
+            Sight::Present(copy) => match self.judge(place, copy, contents) {
+                Ok(Some(task)) => task,
+                Ok(None) => match roll(target, contents, seen) {
+                    Some(task) => task,
+                    None => return State::Current,
+                },
+                Err((reason, message)) => return State::Failed { reason, message, task: None, retry_at: None },
+            },
+        };
+        self.attempt(place, seen, task)
+    }
+
+    /// A task is due, unless a call is under way or the last one failed a short while ago.
+    fn attempt(&self, place: &ObjectName, seen: Option<&Observation>, task: CopyTask) -> State {
+        let busy = seen.is_some_and(|seen| seen.busy);
+        let due = |retry_at: DateTime<Utc>| (retry_at <= self.now && !busy).then_some(());
+        match seen.and_then(|seen| seen.trouble.as_ref()) {
+            // It goes with its namespace: no failure, and whether the namespace comes back is asked now and then.
+            Some(trouble) if trouble.kind == FailureKind::Terminating => {
+                State::Gone { task: due(trouble.retry_at).map(|()| task), retry_at: trouble.retry_at }
+            }
+            Some(trouble) => State::Failed {
+                reason: match trouble.kind {
+                    FailureKind::Denied => Reason::AccessDenied,
+                    FailureKind::Rejected => Reason::WriteRejected,
+                    FailureKind::Transient | FailureKind::Terminating => Reason::WriteFailed,
+                },
+                message: format!("{place}: {}", trouble.message),
+                task: due(trouble.retry_at).map(|()| task),
+                retry_at: Some(trouble.retry_at),
+            },
+            None => State::Coming((!busy).then_some(task)),
+        }
+    }
+
+    /// What a Secret at the place of a copy needs: nothing, a task, or a person.
+    fn judge(&self, place: &ObjectName, copy: &Copy, contents: &Arc<Contents>) -> Result<Option<CopyTask>, Refusal> {
+        if let Some(who) = self.stranger(copy) {
+            let message = format!(
+                "Secret {place} belongs to {who}: remove it, or name the copy otherwise (secretName); it is left alone"
+            );
+            return Err((Reason::ForeignOwner, message));
+        }
+        if copy.deleting {
+            let message = format!("Secret {place} is being deleted and held by a finalizer: remove its finalizers");
+            return Err((Reason::BeingDeleted, message));
+        }
+        let base = copy.version.clone();
+        let noted = copy.note.as_deref() == Some(contents.note.as_str());
+        let whole = copy.foreign_writer.is_none() && copy.our_keys == contents.key_list();
+        let ours = copy.owner.as_deref() == Some(self.observed.object.name.to_string().as_str());
+        if noted && ours && (whole || copy.compared == Some(true)) {
+            return Ok(None);
+        }
+        if noted && ours && copy.compared.is_none() {
+            return Ok(Some(CopyTask::Compare { base, contents: contents.clone() }));
+        }
+        if copy.note.as_deref().is_some_and(|note| contents.has_other_kind(note)) {
+            if is_unedited(copy) {
+                return Ok(Some(CopyTask::Delete { base }));
+            }
+            let message = format!(
+                "Secret {place} was edited by somebody else and has a type that cannot be changed in place: delete it \
+                 (kubectl -n {} delete secret {}); it is made again at once",
+                place.namespace, place.name
+            );
+            return Err((Reason::WriteRejected, message));
+        }
+        let mut undone = copy.undone.clone();
+        if let Some(writer) = &copy.foreign_writer {
+            if undone_too_often(&undone, &writer.manager) {
+                let message = format!(
+                    "Secret {place} is written by field manager \"{}\", which undid certkeeper's write three times \
+                     within an hour: stop it, or name the copy otherwise (secretName); it is left alone",
+                    writer.manager
+                );
+                return Err((Reason::ForeignOwner, message));
+            }
+            undone.push(Undo { manager: writer.manager.clone(), at: self.now });
+        }
+        let undone = undone.split_off(undone.len().saturating_sub(3));
+        Ok(Some(CopyTask::Replace { base, contents: contents.clone(), undone }))
+    }
+
+    /// Who owns it, if it is neither ours nor left behind by a GatewayCertificate that is gone.
+    fn stranger(&self, copy: &Copy) -> Option<String> {
+        if let Some(foreign) = &copy.foreign {
+            return Some(foreign.clone());
+        }
+        let us = self.observed.object.name.to_string();
+        match (&copy.owner, &copy.note) {
+            (Some(owner), Some(_)) if *owner == us => None,
+            (Some(owner), note) => {
+                let served =
+                    owner.split_once('/').is_some_and(|(ns, _)| self.settings.namespaces.iter().any(|s| s == ns));
+                let gone = served && !self.observed.peers.contains(owner);
+                let orphan = gone && note.is_some();
+                (!orphan).then(|| format!("GatewayCertificate {owner}"))
+            }
+            (None, _) => Some(copy.foreign_writer.as_ref().map_or_else(
+                || "somebody else (it has no owner annotation of certkeeper)".to_owned(),
+                |writer| format!("field manager \"{}\"", writer.manager),
+            )),
+        }
+    }
+
+    /// Deletes what is ours, unedited and no longer asked for. Returns the copies that are still there for that.
+    fn clean_up(&mut self, desired: &Desired) -> BTreeSet<ObjectName> {
+        let us = self.observed.object.name.to_string();
+        let mut still = BTreeSet::new();
+        if desired.pending || desired.denied {
+            return still;
+        }
+        for (place, seen) in &self.observed.copies.places {
+            let Some(copy) = &seen.copy else { continue };
+            let ours = copy.owner.as_deref() == Some(us.as_str()) && copy.note.is_some() && copy.foreign.is_none();
+            let granted = self.settings.permits(place) && !places::is_our_own(&self.observed.object.wants, place);
+            if desired.places.contains_key(place) || !ours || !granted || !is_unedited(copy) || copy.deleting {
+                continue;
+            }
+            // It goes with its namespace.
+            if matches!(&self.observed.namespaces, super::Namespaces::Known(known)
+                if known.get(&place.namespace).is_none_or(|namespace| namespace.terminating))
+            {
+                continue;
+            }
+            still.insert(place.clone());
+            match self.attempt(place, Some(seen), CopyTask::Delete { base: copy.version.clone() }) {
+                State::Coming(task) => {
+                    self.actions.extend(task.map(|task| CopyAction { place: place.clone(), task, again: false }))
+                }
+                State::Failed { task, retry_at, .. } => self.retry(place, task, retry_at),
+                State::Current | State::Pending | State::Gone { .. } => {}
+            }
+        }
+        still
+    }
+
+    fn retry(&mut self, place: &ObjectName, task: Option<CopyTask>, retry_at: Option<DateTime<Utc>>) {
+        match task {
+            Some(task) => self.retries.push(CopyAction { place: place.clone(), task, again: true }),
+            None => self.wake_at = [self.wake_at, retry_at].into_iter().flatten().min(),
+        }
+    }
+
+    /// Everything that was recorded has been looked at, so that the record may be cut to what is there.
+    fn settled(&self, desired: &Desired) -> bool {
+        !desired.pending
+            && !desired.denied
+            && self.observed.copies.scopes.values().all(|sight| *sight == ScopeSight::Known)
+    }
+
+    /// The record and what the spec names beside: nothing is cut from it.
+    fn widened(&self) -> Vec<super::Placed> {
+        let mut named: BTreeMap<String, Option<BTreeSet<String>>> = BTreeMap::new();
+        let now = places::record(&self.observed.object.wants, self.settings, &BTreeSet::new(), &[]);
+        for placed in now.iter().chain(self.placed()) {
+            let entry = named.entry(placed.secret_name.clone()).or_insert_with(|| Some(BTreeSet::new()));
+            match entry {
+                Some(namespaces) if !placed.namespaces.is_empty() => namespaces.extend(placed.namespaces.clone()),
+                entry => *entry = None,
+            }
+        }
+        let list = |namespaces: Option<BTreeSet<String>>| namespaces.unwrap_or_default().into_iter().collect();
+        named.into_iter().map(|(secret_name, n)| super::Placed { secret_name, namespaces: list(n) }).collect()
+    }
+
+    fn finish(
+        mut self,
+        mut report: TargetsReport,
+        stance: &Stance,
+        promoted: Option<&Promoted<'_>>,
+        progress: Progress,
+        writes: bool,
+    ) -> Distribution {
+        let previous = &self.observed.object.previous;
+        if writes {
+            self.actions.append(&mut self.retries);
+        } else {
+            self.actions.clear();
+        }
+        report.failures.sort_by(|a, b| (&a.target, &a.namespace).cmp(&(&b.target, &b.namespace)));
+        let failed = report.failures.len();
+        let mut condition = self.condition(&report, stance, promoted, progress);
+        report.failures.truncate(MAX_LISTED);
+        let distributing = Reason::Distributing.as_str();
+        if condition.reason == distributing
+            && let (Some(was), Some(before)) = (previous.condition("Distributed"), &previous.targets)
+            && (was.reason == distributing || !progress.coming)
+        {
+            // While copies are being written the figures stand still: a status for each would double the writes. And
+            // what was only not looked at yet, as after a restart, is no news at all.
+            if !progress.coming {
+                condition = was.clone();
+            }
+            (report.desired, report.current) = (before.desired, before.current);
+            report.failures.clone_from(&before.failures);
+        }
+        let entries = self.entries(&report, failed, &condition);
+        let nothing = report.desired == 0 && report.placed.is_empty() && self.observed.object.wants.targets.is_empty();
+        Distribution {
+            actions: self.actions,
+            report: (!nothing).then_some(report),
+            condition,
+            entries,
+            wake_at: self.wake_at.filter(|_| writes),
+        }
+    }
+
+    fn condition(
+        &self,
+        report: &TargetsReport,
+        stance: &Stance,
+        promoted: Option<&Promoted<'_>>,
+        progress: Progress,
+    ) -> Condition {
+        use ConditionStatus::{False, True, Unknown};
+        let condition = |status, reason, message: String| Condition::new("Distributed", status, reason, message);
+        let TargetsReport { desired, current, failures, .. } = report;
+        if self.observed.object.wants.targets.is_empty() && !progress.coming {
+            return condition(True, Reason::NoTargets, "the spec names no targets".to_owned());
+        }
+        let Some(promoted) = promoted else {
+            let message =
+                "no copy is written: the gateway's Secret has no pair of ours yet, see the condition SecretCurrent";
+            return condition(Unknown, Reason::NothingToDistribute, message.to_owned());
+        };
+        let fingerprint = promoted.pair.fingerprint();
+        if let Stance::Observe(reason, message) = stance {
+            return match current == desired {
+                true => condition(True, *reason, format!("all {desired} copies hold fingerprint {fingerprint}")),
+                false => condition(False, *reason, format!("no copy is written: {message}")),
+            };
+        }
+        if progress.coming || progress.pending {
+            let message = format!("copies of fingerprint {fingerprint} are being written");
+            return condition(False, Reason::Distributing, message);
+        }
+        if let Some(first) = failures.first() {
+            let more = match failures.len() - 1 {
+                0 => String::new(),
+                n => format!(" (and {n} more, see status.targets.failures)"),
+            };
+            // The figure of what is current is in status.targets: here it would change with each copy.
+            let message = format!(
+                "{} of {desired} copies are not as they should be; target {}, namespace {}: {}{more}",
+                failures.len(),
+                first.target,
+                first.namespace,
+                first.message
+            );
+            return condition(False, Reason::TargetsFailed, message);
+        }
+        condition(True, Reason::Distributed, format!("all {desired} copies hold fingerprint {fingerprint}"))
+    }
+
+    /// An event for each first failure, a few at a time, and one when all is well again.
+    fn entries(&self, report: &TargetsReport, failed: usize, condition: &Condition) -> Vec<Entry> {
+        let previous = &self.observed.object.previous;
+        let before = previous.targets.as_ref().map(|targets| targets.failures.as_slice()).unwrap_or_default();
+        let same = |a: &CopyFailure, b: &CopyFailure| {
+            (&a.target, &a.namespace, &a.reason) == (&b.target, &b.namespace, &b.reason)
+        };
+        let fresh = report.failures.iter().filter(|failure| !before.iter().any(|told| same(told, failure)));
+        let fresh: Vec<&CopyFailure> = fresh.collect();
+        let tell = |failure: &&CopyFailure| Entry {
+            time: self.now,
+            reason: failure.reason.clone(),
+            message: report::bounded(format!(
+                "target {}, namespace {}: {}",
+                failure.target, failure.namespace, failure.message
+            )),
+            manager: None,
+            warning: true,
+        };
+        let mut entries: Vec<Entry> = fresh.iter().take(MAX_TOLD).map(tell).collect();
+        if fresh.len() > MAX_TOLD {
+            let message = format!("{failed} of {} copies failed, see status.targets", report.desired);
+            entries.push(report::entry(self.now, Reason::TargetsFailed, message, None, true));
+        }
+        let was = previous.condition("Distributed").map(|before| before.reason.as_str());
+        if condition.reason == Reason::Distributed.as_str()
+            && was != Some(condition.reason.as_str())
+            && report.desired > 0
+        {
+            entries.push(report::entry(self.now, Reason::Distributed, condition.message.clone(), None, false));
+        }
+        entries
+    }
+}
+
+/// Only certkeeper wrote its values since it was made.
+fn is_unedited(copy: &Copy) -> bool {
+    copy.foreign_writer.is_none() && copy.note.is_some() && !copy.our_keys.is_empty()
+}
+
+fn roll(target: &Target, contents: &Contents, seen: Option<&Observation>) -> Option<CopyTask> {
+    let rolled = seen.and_then(|seen| seen.rolled.as_deref());
+    if target.restart.is_empty() || rolled == Some(&*contents.fingerprint) {
+        return None;
+    }
+    Some(CopyTask::Roll { workloads: target.restart.clone(), fingerprint: contents.fingerprint.clone() })
+}
