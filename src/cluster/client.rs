@@ -1,6 +1,9 @@
 //! The client to the API server.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -8,7 +11,9 @@ use kube::{
     Client, Config,
     client::Body,
     config::{KubeConfigOptions, Kubeconfig},
+    core::Status,
 };
+use tokio::time::Instant;
 
 /// Which cluster to talk to.
 #[derive(Debug, Clone, Default)]
@@ -51,20 +56,44 @@ pub async fn connect(access: &Access) -> Result<Client, AccessError> {
     Client::try_from(config).map(guarded).map_err(|e| AccessError::Client(e.to_string()))
 }
 
-/// Wraps a client so that a watch which starts too far back is told so in the stream: kube-runtime lists anew only
-/// on an in-stream 410, never on an HTTP 410, and would ask for the same version for ever.
+/// The longest wait that an API server may ask for.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+/// Wraps a client with what kube's own lacks:
+/// - A watch which starts too far back is told so in the stream: kube-runtime lists anew only on an in-stream 410, never
+///   on an HTTP 410, and would ask for the same version for ever.
+/// - When the API server asks to wait (429 or 503 with `Retry-After`, RFC 9110 10.2.3), nothing but watches is sent
+///   before that time: calls fail at once, as if it had answered so again, and are tried again in their own rhythm.
 #[must_use]
 pub fn guarded(client: Client) -> Client {
     let namespace = client.default_namespace().to_owned();
+    let wait_until = Arc::new(Mutex::new(None::<Instant>));
     let service = tower::service_fn(move |request: Request<Body>| {
-        let client = client.clone();
+        let (client, wait_until) = (client.clone(), wait_until.clone());
         async move {
+            let lock = || wait_until.lock().unwrap_or_else(PoisonError::into_inner);
             let watch = request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair == "watch=true"));
+            let left = lock().and_then(|until| until.checked_duration_since(Instant::now())).unwrap_or_default();
+            if !watch && !left.is_zero() {
+                let message = "the API server asked to wait before the next request";
+                return Err(kube::Error::Api(Status::failure(message, "TooManyRequests").with_code(429).boxed()));
+            }
             let response = client.send(request).await?;
+            if let Some(wait) = asked_to_wait(&response) {
+                *lock() = Some(Instant::now() + wait);
+            }
             if watch && response.status() == StatusCode::GONE { in_stream(response).await } else { Ok(response) }
         }
     });
     Client::new(service, namespace)
+}
+
+fn asked_to_wait(response: &Response<Body>) -> Option<Duration> {
+    if !matches!(response.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        return None;
+    }
+    let seconds = response.headers().get(http::header::RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds).min(LONGEST_WAIT))
 }
 
 async fn in_stream(response: Response<Body>) -> Result<Response<Body>, kube::Error> {

@@ -170,7 +170,7 @@ impl Work<'_> {
         self.observed.copies.places.get(place)
     }
 
-    fn state(&self, place: &ObjectName, target: &Target, contents: &Arc<Contents>) -> State {
+    fn state(&mut self, place: &ObjectName, target: &Target, contents: &Arc<Contents>) -> State {
         let seen = self.seen(place);
         let task = match self.observed.copies.sight(place) {
             Sight::Pending => return State::Pending,
@@ -181,14 +181,25 @@ impl Work<'_> {
             Sight::Absent => CopyTask::Create(contents.clone()),
             Sight::Present(copy) => match self.judge(place, copy, contents) {
                 Ok(Some(task)) => task,
-                Ok(None) => match roll(target, contents, seen) {
-                    Some(task) => task,
-                    None => return State::Current,
-                },
+                Ok(None) => return self.current(place, target, contents),
                 Err((reason, message)) => return State::Failed { reason, message, task: None, retry_at: None },
             },
         };
         self.attempt(place, seen, task)
+    }
+
+    /// The copy is as it should be; whether the workloads that read it were rolled is looked at beside: after a restart
+    /// that is no news.
+    fn current(&mut self, place: &ObjectName, target: &Target, contents: &Contents) -> State {
+        let seen = self.seen(place);
+        let Some(task) = roll(target, contents, seen) else { return State::Current };
+        match self.attempt(place, seen, task) {
+            State::Coming(task) => {
+                self.actions.extend(task.map(|task| CopyAction { place: place.clone(), task, again: false }));
+                State::Current
+            }
+            other => other,
+        }
     }
 
     /// A task is due, unless a call is under way or the last one failed a short while ago.

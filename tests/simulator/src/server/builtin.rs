@@ -22,6 +22,7 @@ pub(crate) fn resources() -> Vec<Resource> {
     let event = Traits { create_on_update: true, ..plain.clone() };
     let pod = Traits { generation: true, returns_deleted: true, ..with_status.clone() };
     let service = Traits { returns_deleted: true, ..with_status.clone() };
+    let workload = Traits { generation: true, ..with_status.clone() };
     let definition = Traits { status: true, generation: true, ..Traits::default() };
     vec![
         resource("", "v1", "Secret", "secrets", true, plain.clone(), secret()),
@@ -33,6 +34,9 @@ pub(crate) fn resources() -> Vec<Resource> {
         resource("", "v1", "Event", "events", true, event.clone(), any()),
         resource("events.k8s.io", "v1", "Event", "events", true, event, any()),
         resource("coordination.k8s.io", "v1", "Lease", "leases", true, lease, any()),
+        resource("apps", "v1", "Deployment", "deployments", true, workload.clone(), any()),
+        resource("apps", "v1", "StatefulSet", "statefulsets", true, workload.clone(), any()),
+        resource("apps", "v1", "DaemonSet", "daemonsets", true, workload, any()),
         resource(
             "apiextensions.k8s.io",
             "v1",
