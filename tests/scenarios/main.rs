@@ -15,6 +15,7 @@ mod leaks;
 mod ownership;
 mod permission;
 mod promotion;
+mod random_copies;
 mod refusal;
 mod rights;
 mod rolling;
