@@ -54,6 +54,8 @@ impl FanOut {
                 continue;
             }
             let hands = hands.clone();
+            // A call that has ended holds its memory until it is joined.
+            while calls.try_join_next().is_some() {}
             calls.spawn(async move {
                 let _held = (permits, working);
                 hands.carry_out(&action).await;

@@ -30,6 +30,9 @@ pub use namespaces::NamespaceWatch;
 
 use facts::{Extra, Known};
 
+/// Objects that a list brings at a time: as many as are decoded at once, and so what a first look costs in memory.
+const PAGE: u32 = 100;
+
 /// The copies that are watched. Cloning shares them.
 #[derive(Clone)]
 pub struct CopyStore {
@@ -204,7 +207,7 @@ impl CopyStore {
             None => Api::all(self.client.clone()),
         };
         let fields = format!("metadata.name={}", scope.secret_name);
-        let config = watcher::Config::default().fields(&fields).timeout(WATCH_TIMEOUT);
+        let config = watcher::Config::default().fields(&fields).timeout(WATCH_TIMEOUT).page_size(PAGE);
         let mut events = std::pin::pin!(watcher(api, config).default_backoff());
         let mut listed = BTreeMap::new();
         while let Some(event) = events.next().await {

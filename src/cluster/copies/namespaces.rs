@@ -15,7 +15,10 @@ use kube::{
 use tokio::{sync::mpsc, task::AbortHandle};
 
 use crate::{
-    cluster::secrets::{WATCH_TIMEOUT, refusal, words},
+    cluster::{
+        copies::PAGE,
+        secrets::{WATCH_TIMEOUT, refusal, words},
+    },
     lifecycle::{
         ObjectName,
         targets::{Namespace, Namespaces},
@@ -81,7 +84,7 @@ impl NamespaceWatch {
     }
 
     async fn watch(self) {
-        let config = watcher::Config::default().timeout(WATCH_TIMEOUT);
+        let config = watcher::Config::default().timeout(WATCH_TIMEOUT).page_size(PAGE);
         let api: Api<PartialObjectMeta<Object>> = Api::all(self.client.clone());
         let mut events = std::pin::pin!(watcher(api, config).default_backoff());
         let mut listed = BTreeMap::new();

@@ -2,32 +2,40 @@
 //! while nothing happens.
 //!
 //! `cargo build --release && cargo run --release -p certkeeper-control-plane --bin measure`
+//! and, for what copies cost, `… --bin measure -- copies`
+
+mod bare;
+mod copies;
+mod process;
 
 use std::{
     collections::BTreeMap,
-    error::Error,
-    fs,
-    io::{Write as _, stdout},
-    path::{Path, PathBuf},
+    io::Write as _,
+    path::PathBuf,
     process::ExitCode,
     time::{Duration, Instant},
 };
 
 use certkeeper_control_plane::{ControlPlane, Kubectl, Settings, Supervised, Walk};
-use k8s_openapi::{ByteString, api::core::v1::Secret};
-use kube::{Api, api::PostParams};
-use serde_json::Value;
-use tokio::task::JoinSet;
+
+use process::{Outcome, calls, difference, fill, megabytes, met, peak, say};
 
 const USAGE: &str = "\
 Measures `certkeeper run` against a real kube-apiserver on loopback.
 
-Usage: cargo run --release -p certkeeper-control-plane --bin measure -- [OPTIONS]
+Usage: cargo run --release -p certkeeper-control-plane --bin measure -- [copies] [OPTIONS]
 
   --certkeeper FILE  the program to measure [default: the one beside this program]
   --secrets NUMBER   foreign Secrets in the gateway's namespace [default: 5000]
   --size BYTES       size of each [default: 10000]
   --idle SECONDS     how long nothing happens [default: 300]
+
+With `copies` (one run; what it costs to keep copies, against a bare loop of the same writes):
+
+  --targets NUMBER   namespaces that get a copy [default: 1000]
+  --listed           copies with the key, by a list of namespaces; else certificate-only, by a selector
+  --rotations NUMBER rotations of certkeeper and of the bare loop, in turn [default: 5]
+  --secrets NUMBER   foreign Secrets in the gateway's namespace [default: 0]
 
 Exit code 0: all goals are met (peak RSS <= 20 MB, less than 1 MB more with the foreign Secrets, 0 idle writes);
 1: one is missed; 2: could not measure.";
@@ -35,18 +43,18 @@ Exit code 0: all goals are met (peak RSS <= 20 MB, less than 1 MB more with the 
 /// Goals, in bytes.
 const PEAK_AT_MOST: u64 = 20_000_000;
 const MORE_AT_MOST: u64 = 1_000_000;
-/// Requests under way at once while the foreign Secrets are created.
-const CREATES_AT_ONCE: usize = 16;
 /// After the first success, the status write and its echo come to rest.
 const COMES_TO_REST: Duration = Duration::from_secs(10);
-
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 struct Options {
     certkeeper: PathBuf,
     secrets: usize,
     size: usize,
     idle: Duration,
+    copies: bool,
+    listed: bool,
+    targets: usize,
+    rotations: usize,
 }
 
 /// What one run cost.
@@ -60,6 +68,7 @@ struct Cost {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let measured = match options() {
+        Ok(Some(options)) if options.copies => copies::measure(&options).await,
         Ok(Some(options)) => measure(&options).await,
         Ok(None) => say(USAGE).map(|()| true),
         Err(error) => Err(error),
@@ -77,17 +86,33 @@ async fn main() -> ExitCode {
 
 fn options() -> Outcome<Option<Options>> {
     let beside = std::env::current_exe()?.with_file_name("certkeeper");
-    let mut options = Options { certkeeper: beside, secrets: 5000, size: 10_000, idle: Duration::from_secs(300) };
-    let mut arguments = std::env::args().skip(1);
+    let mut arguments = std::env::args().skip(1).peekable();
+    let copies = arguments.next_if_eq("copies").is_some();
+    let mut options = Options {
+        certkeeper: beside,
+        secrets: if copies { 0 } else { 5000 },
+        size: 10_000,
+        idle: Duration::from_secs(300),
+        copies,
+        listed: false,
+        targets: 1000,
+        rotations: 5,
+    };
     while let Some(name) = arguments.next() {
         if ["-h", "--help"].contains(&name.as_str()) {
             return Ok(None);
+        }
+        if copies && name == "--listed" {
+            options.listed = true;
+            continue;
         }
         let value = arguments.next().ok_or_else(|| format!("{name} needs a value\n\n{USAGE}"))?;
         match name.as_str() {
             "--certkeeper" => options.certkeeper = value.into(),
             "--secrets" => options.secrets = value.parse()?,
             "--size" => options.size = value.parse()?,
+            "--targets" if copies => options.targets = value.parse()?,
+            "--rotations" if copies => options.rotations = value.parse()?,
             "--idle" => options.idle = Duration::from_secs(value.parse()?),
             _ => return Err(format!("unknown argument {name}\n\n{USAGE}").into()),
         }
@@ -176,74 +201,4 @@ async fn run(options: &Options, name: &str, foreign: usize) -> Outcome<Cost> {
     let after = calls(&plane.audit_log(), &walk.user)?;
     let pid = certkeeper.program_id().ok_or("certkeeper has no process id")?;
     Ok(Cost { peak: peak(pid)?, calls: difference(&before, after) })
-}
-
-/// Creates Secrets that are none of certkeeper's business.
-async fn fill(plane: &ControlPlane, namespace: &str, count: usize, size: usize) -> Outcome<()> {
-    let api: Api<Secret> = Api::namespaced(plane.client()?, namespace);
-    let mut under_way = JoinSet::new();
-    for number in 0..count {
-        if under_way.len() == CREATES_AT_ONCE {
-            under_way.join_next().await.ok_or("no task")???;
-        }
-        let mut secret = Secret::default();
-        secret.metadata.name = Some(format!("foreign-{number}"));
-        secret.data = Some(BTreeMap::from([("payload".to_owned(), ByteString(vec![b'x'; size]))]));
-        let api = api.clone();
-        under_way.spawn(async move { api.create(&PostParams::default(), &secret).await.map(|_| ()) });
-    }
-    while let Some(created) = under_way.join_next().await {
-        created??;
-    }
-    Ok(())
-}
-
-/// Requests of a user in the audit log, by verb. A watch counts when it starts; its end is the same request.
-fn calls(log: &Path, user: &str) -> Outcome<BTreeMap<String, u64>> {
-    let mut calls = BTreeMap::new();
-    for line in fs::read_to_string(log)?.lines() {
-        // The last line may be half written.
-        let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
-        let (verb, stage) = (event["verb"].as_str().unwrap_or_default(), event["stage"].as_str().unwrap_or_default());
-        let counts = if verb == "watch" { stage == "ResponseStarted" } else { stage == "ResponseComplete" };
-        if event["user"]["username"] == user && counts {
-            *calls.entry(verb.to_owned()).or_default() += 1;
-        }
-    }
-    Ok(calls)
-}
-
-fn difference(before: &BTreeMap<String, u64>, after: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
-    let earlier = |verb: &String| before.get(verb).copied().unwrap_or_default();
-    after
-        .into_iter()
-        .map(|(verb, count)| {
-            let new = count - earlier(&verb);
-            (verb, new)
-        })
-        .filter(|(_, count)| *count > 0)
-        .collect()
-}
-
-/// VmHWM of a process in bytes: the most memory it ever had resident.
-fn peak(pid: u32) -> Outcome<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM in the process's status")?;
-    let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
-    Ok(kibibytes * 1024)
-}
-
-fn megabytes(bytes: u64) -> String {
-    format!("{:.2} MB", bytes as f64 / 1e6)
-}
-
-fn met(goal: bool) -> &'static str {
-    if goal { "met" } else { "MISSED" }
-}
-
-fn say(text: &str) -> Outcome<()> {
-    let mut out = stdout();
-    writeln!(out, "{text}")?;
-    out.flush()?;
-    Ok(())
 }
