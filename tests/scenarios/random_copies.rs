@@ -255,7 +255,6 @@ fn any_sequence_of_changes_ends_in_exactly_the_desired_copies() {
 async fn any_sequence_of_changes_ends_in_exactly_the_desired_copies_on_a_real_api_server() {
     for steps in sequences(4, 25) {
         let Some(world) = World::real("random copies").await else { return };
-        println!("{steps:?}");
         play(world, &steps).await;
     }
 }

@@ -117,7 +117,7 @@ impl CopyStore {
                 task: tokio::spawn(self.clone().watch(scope.clone())).abort_handle(),
             });
             watched.interested.insert(by.clone());
-            copies.scopes.insert(scope.clone(), watched.sight.clone());
+            copies.insert(scope, watched.sight.clone());
             for (namespace, known) in &watched.known {
                 let place = ObjectName::new(namespace.as_str(), &scope.secret_name);
                 copies.places.insert(place, Observation { copy: Some(known.copy.clone()), ..Observation::default() });

@@ -56,6 +56,8 @@ pub struct Contents {
     /// What is noted on the copy: its type and a digest of its public part. A certificate belongs to one key only, so
     /// the key need not go into it.
     pub note: String,
+    /// The Secret's keys, comma-separated in their order.
+    pub key_list: String,
     keys: BTreeMap<String, Content>,
     pair: Pair,
     authorities: Option<String>,
@@ -78,6 +80,7 @@ impl Contents {
             kind: target.kind,
             fingerprint: pair.fingerprint().to_string().into(),
             note: format!("{}:{digest}", target.kind.tag()),
+            key_list: target.keys.keys().map(String::as_str).collect::<Vec<_>>().join(","),
             keys: target.keys.clone(),
             pair: pair.clone(),
             authorities,
@@ -94,12 +97,6 @@ impl Contents {
             };
             (key.as_str(), value)
         })
-    }
-
-    /// The Secret's keys, comma-separated in their order.
-    #[must_use]
-    pub fn key_list(&self) -> String {
-        self.keys.keys().map(String::as_str).collect::<Vec<_>>().join(",")
     }
 
     /// Whether a copy with this note has another type than ours, which cannot be changed in place.

@@ -78,7 +78,7 @@ pub(in crate::lifecycle) fn distribute(
     stance: &Stance,
     promoted: Option<&Promoted<'_>>,
 ) -> Distribution {
-    let mut work = Work { observed, now, settings, actions: Vec::new(), retries: Vec::new(), wake_at: None };
+    let mut work = Work::new(observed, now, settings);
     let desired = desired(&observed.object.wants, &observed.namespaces);
     let contents = work.contents(promoted);
     let mut report =
@@ -127,9 +127,9 @@ pub(in crate::lifecycle) fn remove_all(
     now: DateTime<Utc>,
     settings: &Settings,
 ) -> (Vec<CopyAction>, Option<DateTime<Utc>>, bool) {
-    let mut work = Work { observed, now, settings, actions: Vec::new(), retries: Vec::new(), wake_at: None };
+    let mut work = Work::new(observed, now, settings);
     let still = work.clean_up(&Desired::default());
-    let pending = observed.copies.scopes.values().any(|sight| *sight == ScopeSight::Pending);
+    let pending = observed.copies.scopes().any(|sight| *sight == ScopeSight::Pending);
     work.actions.append(&mut work.retries);
     (work.actions, work.wake_at, pending || !still.is_empty())
 }
@@ -138,6 +138,10 @@ struct Work<'a> {
     observed: &'a Observed,
     now: DateTime<Utc>,
     settings: &'a Settings,
+    /// Our own name, as copies carry it.
+    us: String,
+    /// Secrets that are no copies whatever a spec says.
+    own: BTreeSet<ObjectName>,
     actions: Vec<CopyAction>,
     /// Attempts at what failed before: after all others.
     retries: Vec<CopyAction>,
@@ -146,7 +150,13 @@ struct Work<'a> {
 
 type Refusal = (Reason, String);
 
-impl Work<'_> {
+impl<'a> Work<'a> {
+    fn new(observed: &'a Observed, now: DateTime<Utc>, settings: &'a Settings) -> Self {
+        let us = observed.object.name.to_string();
+        let own = places::our_own(&observed.object.wants);
+        Self { observed, now, settings, us, own, actions: Vec::new(), retries: Vec::new(), wake_at: None }
+    }
+
     fn placed(&self) -> &[super::Placed] {
         self.observed.object.previous.targets.as_ref().map_or(&[], |targets| &targets.placed)
     }
@@ -239,8 +249,8 @@ impl Work<'_> {
         }
         let base = copy.version.clone();
         let noted = copy.note.as_deref() == Some(contents.note.as_str());
-        let whole = copy.foreign_writer.is_none() && copy.our_keys == contents.key_list();
-        let ours = copy.owner.as_deref() == Some(self.observed.object.name.to_string().as_str());
+        let whole = copy.foreign_writer.is_none() && copy.our_keys == contents.key_list;
+        let ours = copy.owner.as_ref() == Some(&self.us);
         if noted && ours && (whole || copy.compared == Some(true)) {
             return Ok(None);
         }
@@ -279,9 +289,8 @@ impl Work<'_> {
         if let Some(foreign) = &copy.foreign {
             return Some(foreign.clone());
         }
-        let us = self.observed.object.name.to_string();
         match (&copy.owner, &copy.note) {
-            (Some(owner), Some(_)) if *owner == us => None,
+            (Some(owner), Some(_)) if *owner == self.us => None,
             (Some(owner), note) => {
                 let served =
                     owner.split_once('/').is_some_and(|(ns, _)| self.settings.namespaces.iter().any(|s| s == ns));
@@ -298,16 +307,18 @@ impl Work<'_> {
 
     /// Deletes what is ours, unedited and no longer asked for. Returns the copies that are still there for that.
     fn clean_up(&mut self, desired: &Desired) -> BTreeSet<ObjectName> {
-        let us = self.observed.object.name.to_string();
         let mut still = BTreeSet::new();
         if desired.pending || desired.denied {
             return still;
         }
         for (place, seen) in &self.observed.copies.places {
             let Some(copy) = &seen.copy else { continue };
-            let ours = copy.owner.as_deref() == Some(us.as_str()) && copy.note.is_some() && copy.foreign.is_none();
-            let granted = self.settings.permits(place) && !places::is_our_own(&self.observed.object.wants, place);
-            if desired.places.contains_key(place) || !ours || !granted || !is_unedited(copy) || copy.deleting {
+            if desired.places.contains_key(place) {
+                continue;
+            }
+            let ours = copy.owner.as_ref() == Some(&self.us) && copy.note.is_some() && copy.foreign.is_none();
+            let granted = self.settings.permits(place) && !self.own.contains(place);
+            if !ours || !granted || !is_unedited(copy) || copy.deleting {
                 continue;
             }
             // It goes with its namespace.
@@ -337,9 +348,7 @@ impl Work<'_> {
 
     /// Everything that was recorded has been looked at, so that the record may be cut to what is there.
     fn settled(&self, desired: &Desired) -> bool {
-        !desired.pending
-            && !desired.denied
-            && self.observed.copies.scopes.values().all(|sight| *sight == ScopeSight::Known)
+        !desired.pending && !desired.denied && self.observed.copies.scopes().all(|sight| *sight == ScopeSight::Known)
     }
 
     /// The record and what the spec names beside: nothing is cut from it.

@@ -87,19 +87,32 @@ pub struct Namespace {
 /// What is known of the copies: those that the spec names, and those that lie where an earlier one named them.
 #[derive(Debug, Clone, Default)]
 pub struct Copies {
-    /// Each watch and whether it has told.
-    pub scopes: BTreeMap<Scope, ScopeSight>,
+    /// Each watch across namespaces, by the name of the Secrets, and whether it has told.
+    pub across: BTreeMap<String, ScopeSight>,
+    /// Each watch on a single Secret, and whether it has told.
+    pub single: BTreeMap<ObjectName, ScopeSight>,
     /// What is known of single places. One that is not here and is watched has no Secret.
     pub places: BTreeMap<ObjectName, Observation>,
 }
 
 impl Copies {
+    /// Takes note of a watch.
+    pub fn insert(&mut self, scope: &Scope, sight: ScopeSight) {
+        match &scope.namespace {
+            Some(namespace) => self.single.insert(ObjectName::new(namespace, &scope.secret_name), sight),
+            None => self.across.insert(scope.secret_name.clone(), sight),
+        };
+    }
+
+    /// Every watch.
+    pub fn scopes(&self) -> impl Iterator<Item = &ScopeSight> {
+        self.across.values().chain(self.single.values())
+    }
+
     /// What lies at a place.
     #[must_use]
     pub fn sight(&self, place: &ObjectName) -> Sight<'_> {
-        let scope = |namespace| Scope { secret_name: place.name.clone(), namespace };
-        let single = self.scopes.get(&scope(Some(place.namespace.clone())));
-        match single.or_else(|| self.scopes.get(&scope(None))) {
+        match self.single.get(place).or_else(|| self.across.get(&place.name)) {
             None | Some(ScopeSight::Pending) => Sight::Pending,
             Some(ScopeSight::Denied(rule)) => Sight::Denied(rule),
             Some(ScopeSight::Known) => {

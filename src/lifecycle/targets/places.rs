@@ -75,6 +75,7 @@ pub(super) struct Desired {
 /// Works out which places should have a copy.
 pub(super) fn desired(wants: &Wants, namespaces: &Namespaces) -> Desired {
     let mut desired = Desired::default();
+    let own = our_own(wants);
     for (index, target) in wants.targets.iter().enumerate() {
         let matching: Vec<&String> = match (&target.namespaces, namespaces) {
             (Places::Listed(listed), Namespaces::Known(known)) => {
@@ -108,7 +109,7 @@ pub(super) fn desired(wants: &Wants, namespaces: &Namespaces) -> Desired {
         };
         for namespace in matching {
             let place = ObjectName::new(namespace, &target.secret_name);
-            if is_our_own(wants, &place) {
+            if own.contains(&place) {
                 let message = format!("Secret {place} is the gateway's own: name the copies otherwise (secretName)");
                 desired.failures.push(failure(&target.name, namespace, Reason::Conflict, message));
                 continue;
@@ -125,8 +126,9 @@ pub(super) fn desired(wants: &Wants, namespaces: &Namespaces) -> Desired {
 }
 
 /// The Secrets that are no copies whatever a spec says.
-pub(super) fn is_our_own(wants: &Wants, place: &ObjectName) -> bool {
-    *place == wants.gateway_secret || *place == wants.gateway_secret.keepsake() || Some(place) == wants.source.as_ref()
+pub(super) fn our_own(wants: &Wants) -> BTreeSet<ObjectName> {
+    let gateway = [wants.gateway_secret.clone(), wants.gateway_secret.keepsake()];
+    gateway.into_iter().chain(wants.source.clone()).collect()
 }
 
 pub(super) fn failure(target: &str, namespace: &str, reason: Reason, message: String) -> CopyFailure {

@@ -15,6 +15,9 @@ use kube::{
 
 use crate::process::{AT_ONCE, Outcome};
 
+/// Name of its Secrets.
+pub(crate) const NAME: &str = "bare";
+
 /// Secrets like certkeeper's copies, beside them and under another name.
 pub(crate) struct Bare {
     client: Client,
@@ -30,7 +33,7 @@ impl Bare {
                 async move {
                     let secret = secret(namespace, value);
                     let api: Api<Secret> = Api::namespaced(client, namespace);
-                    api.patch("bare", &PatchParams::apply("bare"), &Patch::Apply(&secret)).await
+                    api.patch(NAME, &PatchParams::apply("bare"), &Patch::Apply(&secret)).await
                 }
             })
             .buffer_unordered(AT_ONCE)
@@ -52,7 +55,7 @@ impl Bare {
                 let params = PostParams { field_manager: Some("bare".to_owned()), ..PostParams::default() };
                 let body = serde_json::to_vec(&secret).map_err(kube::Error::SerdeError)?;
                 let request = Request::new(<Secret as kube::Resource>::url_path(&(), namespace));
-                let mut request = request.replace("bare", &params, body).map_err(kube::Error::BuildRequest)?;
+                let mut request = request.replace(NAME, &params, body).map_err(kube::Error::BuildRequest)?;
                 let metadata = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
                 request.headers_mut().insert(http::header::ACCEPT, http::HeaderValue::from_static(metadata));
                 let answer: PartialObjectMeta<Secret> = client.request(request).await?;
@@ -74,7 +77,7 @@ fn secret(namespace: &str, value: &[(&str, String)]) -> Secret {
     let annotations = ["owner", "copy", "fingerprint"].map(|name| (format!("example.com/{name}"), "x".repeat(40)));
     Secret {
         metadata: ObjectMeta {
-            name: Some("bare".to_owned()),
+            name: Some(NAME.to_owned()),
             namespace: Some(namespace.to_owned()),
             annotations: Some(annotations.into()),
             ..ObjectMeta::default()

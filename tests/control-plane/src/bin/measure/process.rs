@@ -10,7 +10,7 @@ use std::{
 };
 
 use certkeeper_control_plane::ControlPlane;
-use k8s_openapi::{ByteString, api::core::v1::Secret};
+use k8s_openapi::{ByteString, api::core::v1::Secret, jiff::Timestamp};
 use kube::{Api, api::PostParams};
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -53,6 +53,21 @@ pub(crate) fn calls(log: &Path, user: &str) -> Outcome<BTreeMap<String, u64>> {
         }
     }
     Ok(calls)
+}
+
+/// When the last write to Secrets of this name was answered, as the audit log has it.
+pub(crate) fn last_write(log: &Path, name: &str) -> Outcome<Timestamp> {
+    let mut last = None;
+    for line in fs::read_to_string(log)?.lines() {
+        let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
+        let object = &event["objectRef"];
+        let write = ["patch", "update"].contains(&event["verb"].as_str().unwrap_or_default());
+        if write && event["stage"] == "ResponseComplete" && object["resource"] == "secrets" && object["name"] == name {
+            let at: Timestamp = event["stageTimestamp"].as_str().unwrap_or_default().parse()?;
+            last = last.max(Some(at));
+        }
+    }
+    last.ok_or_else(|| format!("nobody wrote {name}").into())
 }
 
 pub(crate) fn difference(before: &BTreeMap<String, u64>, after: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
