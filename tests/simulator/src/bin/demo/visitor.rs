@@ -87,7 +87,9 @@ impl Visitor {
                 let now = Instant::now();
                 seen.send_modify(|seen| match result {
                     Ok(served) => seen.served(served.fingerprint.to_string(), now),
-                    Err(HandshakeError::Closed(..)) if seen.runs.is_empty() => seen.closed += 1,
+                    Err(HandshakeError::Closed(..) | HandshakeError::Reset(..)) if seen.runs.is_empty() => {
+                        seen.closed += 1
+                    }
                     Err(error) => {
                         seen.failed += 1;
                         seen.last_failure = error.to_string();

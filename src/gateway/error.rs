@@ -1,0 +1,239 @@
+//! Why a handshake did not complete: one reason each, distinct, with words for people.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use rustls::{CertificateError, Error as TlsError, InvalidMessage};
+
+use super::{
+    alert,
+    metered::{Metered, TooMuch},
+};
+
+/// Why a handshake did not complete. None of these is evidence of what a gateway serves (law 6).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HandshakeError {
+    /// The name cannot be asked for.
+    #[error("\"{0}\" is not a host name that TLS can ask for")]
+    Name(String),
+    /// Nobody listens.
+    #[error("{0} refused the connection: no process listens there")]
+    Refused(SocketAddr),
+    /// No route leads there, or this machine has no address of that family.
+    #[error("{0} cannot be reached: {1}")]
+    Unreachable(SocketAddr, String),
+    /// The connection was not made in time: nothing answers at that address, or something drops what is sent there.
+    #[error("{0} did not accept a connection within {1:?}: no machine has that address, or a firewall is in between")]
+    Unanswered(SocketAddr, Duration),
+    /// The connection was made, the handshake took too long.
+    #[error("{0} did not complete a handshake within {1:?}")]
+    TimedOut(SocketAddr, Duration),
+    /// The peer closed the connection in an orderly way before the handshake was complete: it has no certificate for
+    /// that name, or none at all.
+    #[error("{0} closed the connection during the handshake: it has no certificate for \"{1}\", or none at all")]
+    Closed(SocketAddr, String),
+    /// The peer reset the connection: Envoy does so where a listener has no certificate that works.
+    #[error("{0} reset the connection during the handshake: it has no certificate that works for \"{1}\"")]
+    Reset(SocketAddr, String),
+    /// The peer said no, with this TLS alert.
+    #[error("{0} refused the handshake: {alert}", alert = alert::describe(*.1))]
+    Alert(SocketAddr, u8),
+    /// It speaks TLS, but nothing of what was offered.
+    #[error("{0} speaks no protocol version or cipher suite that was offered: {1}")]
+    Incompatible(SocketAddr, String),
+    /// The answer was no TLS; the second field says what it looks like.
+    #[error("{0} answered with something else than TLS: {1}")]
+    NotTls(SocketAddr, String),
+    /// The answer was TLS, but broken.
+    #[error("{0} broke the rules of TLS: {1}")]
+    Broken(SocketAddr, String),
+    /// The peer showed a leaf and could not prove that it holds its key.
+    #[error("{0} showed a certificate and did not prove that it holds its key: {1}")]
+    Unproven(SocketAddr, String),
+    /// The answer was longer than this many bytes.
+    #[error("{0} sent more than {1} bytes in a handshake")]
+    TooBig(SocketAddr, usize),
+    /// Anything else.
+    #[error("{0}: {1}")]
+    Other(SocketAddr, String),
+}
+
+/// All reasons with their meaning, as `docs/probe.md` has them.
+pub const REASONS: &[(&str, &str)] = &[
+    ("name", "the name is none that TLS can ask for"),
+    ("refused", "no process listens at that address and port"),
+    ("unreachable", "no route leads there, or this machine has no address of that family"),
+    ("unanswered", "no connection within the time-out: no such machine, or a firewall in between"),
+    ("timed-out", "connected, but no complete handshake within the time-out"),
+    ("closed", "closed without an answer: no certificate for that name (SNI), or none at all"),
+    ("reset", "reset: Envoy does so where a listener has no certificate that works"),
+    ("alert", "refused with a TLS alert, whose number is told"),
+    ("incompatible", "TLS, but no version or suite in common"),
+    ("not-tls", "an answer that is no TLS: plain HTTP, another protocol, a PROXY header that was missing"),
+    ("broken-tls", "TLS that breaks its own rules"),
+    ("unproven", "a certificate was shown whose key the peer could not prove to hold"),
+    ("too-big", "more bytes than any honest handshake has"),
+    ("other", "anything else; the message says what"),
+];
+
+impl HandshakeError {
+    /// The reason's stable name: one of [`REASONS`].
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Name(_) => "name",
+            Self::Refused(_) => "refused",
+            Self::Unreachable(..) => "unreachable",
+            Self::Unanswered(..) => "unanswered",
+            Self::TimedOut(..) => "timed-out",
+            Self::Closed(..) => "closed",
+            Self::Reset(..) => "reset",
+            Self::Alert(..) => "alert",
+            Self::Incompatible(..) => "incompatible",
+            Self::NotTls(..) => "not-tls",
+            Self::Broken(..) => "broken-tls",
+            Self::Unproven(..) => "unproven",
+            Self::TooBig(..) => "too-big",
+            Self::Other(..) => "other",
+        }
+    }
+
+    /// The peer was there and spoke TLS or ended the connection itself: asking it further questions makes sense.
+    #[must_use]
+    pub fn was_heard(&self) -> bool {
+        matches!(self, Self::Closed(..) | Self::Reset(..) | Self::Alert(..) | Self::Incompatible(..))
+    }
+
+    /// What went wrong before there was a connection.
+    pub(super) fn of_connecting(error: &io::Error, address: SocketAddr) -> Self {
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => Self::Refused(address),
+            io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::AddrNotAvailable
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::TimedOut => Self::Unreachable(address, error.to_string()),
+            _ => Self::Other(address, error.to_string()),
+        }
+    }
+
+    /// What went wrong on a connection.
+    pub(super) fn of_shaking(error: &io::Error, stream: &Metered, address: SocketAddr, name: &str) -> Self {
+        let inner = error.get_ref();
+        if let Some(TooMuch(most)) = inner.and_then(|inner| inner.downcast_ref()) {
+            return Self::TooBig(address, *most);
+        }
+        // What came first decides: a greeting that ends in a closed connection is no missing certificate.
+        if let Some(what) = not_tls(&stream.beginning) {
+            return Self::NotTls(address, what);
+        }
+        match error.kind() {
+            io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
+                return Self::Reset(address, name.to_owned());
+            }
+            io::ErrorKind::UnexpectedEof => return Self::Closed(address, name.to_owned()),
+            _ => {}
+        }
+        let Some(error) = inner.and_then(|inner| inner.downcast_ref::<TlsError>()) else {
+            return Self::Other(address, error.to_string());
+        };
+        Self::of_tls(error, address)
+    }
+
+    fn of_tls(error: &TlsError, address: SocketAddr) -> Self {
+        let text = error.to_string();
+        match error {
+            TlsError::AlertReceived(alert) => Self::Alert(address, u8::from(*alert)),
+            TlsError::PeerIncompatible(_) => Self::Incompatible(address, text),
+            TlsError::InvalidMessage(
+                InvalidMessage::HandshakePayloadTooLarge | InvalidMessage::CertificatePayloadTooLarge,
+            ) => Self::TooBig(address, 0xffff),
+            TlsError::InvalidCertificate(CertificateError::BadEncoding) => {
+                Self::Broken(address, "the leaf is no certificate that can be read".to_owned())
+            }
+            TlsError::InvalidCertificate(_) | TlsError::DecryptError => Self::Unproven(address, text),
+            TlsError::InvalidMessage(_)
+            | TlsError::InappropriateMessage { .. }
+            | TlsError::InappropriateHandshakeMessage { .. }
+            | TlsError::PeerMisbehaved(_)
+            | TlsError::PeerSentOversizedRecord
+            | TlsError::NoCertificatesPresented => Self::Broken(address, text),
+            _ => Self::Other(address, text),
+        }
+    }
+}
+
+/// What an answer is, if it does not begin as a TLS record does: content type 20 to 23, then version 3.x.
+pub(super) fn not_tls(beginning: &[u8]) -> Option<String> {
+    let is_tls = match beginning {
+        [] => true,
+        [kind] => (20..=23).contains(kind),
+        [kind, major, ..] => (20..=23).contains(kind) && *major == 3,
+    };
+    if is_tls {
+        return None;
+    }
+    if beginning.starts_with(b"HTTP/") {
+        return Some("plain HTTP".to_owned());
+    }
+    let printable = beginning.iter().take_while(|byte| byte.is_ascii_graphic() || **byte == b' ').count();
+    let shown = String::from_utf8_lossy(&beginning[..printable]).trim_end().to_owned();
+    Some(if shown.len() >= 3 {
+        format!("text that begins with \"{shown}\"")
+    } else {
+        let bytes: Vec<String> = beginning.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        format!("bytes {}", bytes.join(" "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_begins_as_a_record_is_tls_and_the_rest_is_described() {
+        assert_eq!(not_tls(&[22, 3, 3, 0, 1]), None);
+        assert_eq!(not_tls(&[21, 3]), None);
+        assert_eq!(not_tls(&[21]), None);
+        assert_eq!(not_tls(&[]), None);
+        assert_eq!(not_tls(b"HTTP/1.1 400 Bad").as_deref(), Some("plain HTTP"));
+        assert_eq!(not_tls(b"SSH-2.0-x\r\n").as_deref(), Some("text that begins with \"SSH-2.0-x\""));
+        assert_eq!(not_tls(&[0, 1, 2]).as_deref(), Some("bytes 00 01 02"));
+        assert_eq!(not_tls(&[22, 9]).as_deref(), Some("bytes 16 09"));
+    }
+
+    proptest! {
+        #[test]
+        fn a_strangers_bytes_reach_no_terminal_as_control_characters(bytes: Vec<u8>) {
+            if let Some(text) = not_tls(&bytes) {
+                prop_assert!(!text.chars().any(char::is_control), "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_reason_is_in_the_list_once() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 443));
+        let text = String::new;
+        let all = [
+            HandshakeError::Name(text()),
+            HandshakeError::Refused(address),
+            HandshakeError::Unreachable(address, text()),
+            HandshakeError::Unanswered(address, Duration::ZERO),
+            HandshakeError::TimedOut(address, Duration::ZERO),
+            HandshakeError::Closed(address, text()),
+            HandshakeError::Reset(address, text()),
+            HandshakeError::Alert(address, 40),
+            HandshakeError::Incompatible(address, text()),
+            HandshakeError::NotTls(address, text()),
+            HandshakeError::Broken(address, text()),
+            HandshakeError::Unproven(address, text()),
+            HandshakeError::TooBig(address, 0),
+            HandshakeError::Other(address, text()),
+        ];
+        let names: Vec<&str> = all.iter().map(HandshakeError::reason).collect();
+        let listed: Vec<&str> = REASONS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, listed);
+    }
+}
