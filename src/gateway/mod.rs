@@ -12,6 +12,7 @@ mod metered;
 mod name;
 mod proxy;
 mod recorder;
+pub mod wire;
 
 pub use alert::describe as describe_alert;
 pub use dial::{Dial, Stream, TcpDial};
