@@ -6,8 +6,11 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::cluster::client::Access;
 
+mod answer;
+mod args;
 mod check;
 mod crds;
+mod input;
 mod run;
 mod status;
 

@@ -2,8 +2,11 @@
 
 use serde::Serialize;
 
-use super::{Output, all_checks, render};
-use crate::certificate::{Check, Class};
+use super::{all_checks, render};
+use crate::{
+    certificate::{Check, Class},
+    cli::answer::{Look, Output},
+};
 
 /// The list, for programs.
 #[derive(Serialize)]
@@ -50,7 +53,7 @@ fn is_lowerable(check: &Check) -> bool {
 }
 
 /// The whole list.
-pub(super) fn list(output: Output, look: &render::Look) -> Result<String, String> {
+pub(super) fn list(output: Output, look: &Look) -> Result<String, String> {
     let entries = || List { checks: all_checks().map(Entry::from).collect() };
     match output {
         Output::Table => Ok(render::list(all_checks(), look)),

@@ -1,7 +1,5 @@
 //! `certkeeper check`: what certkeeper would say of material, before it goes anywhere.
 
-mod args;
-mod input;
 mod list;
 mod render;
 mod report;
@@ -10,33 +8,24 @@ mod values;
 
 pub use report::schema;
 
-use std::{path::Path, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::{ArgAction, ArgGroup};
 
-use self::{
-    input::Input,
-    report::{Checked, Report},
+use self::report::{Checked, Report};
+use super::{
+    ClusterArgs,
+    answer::{Look, Output, time},
+    args,
+    input::{self, Input, trusted},
 };
-use super::ClusterArgs;
 use crate::{
     certificate::{self, Context, Facts, Finding, Roots, Severity, Supplied, judge, read},
     clock::{Clock, SystemClock},
     cluster::{client::connect, one},
+    gateway::wire::KYMA_SUITES,
     lifecycle::ObjectName,
 };
-
-/// How the answer looks.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Output {
-    /// For people.
-    #[default]
-    Table,
-    /// For programs; docs/check.schema.json is its schema.
-    Json,
-    /// The same in YAML.
-    Yaml,
-}
 
 /// Arguments of `certkeeper check`.
 #[derive(Debug, clap::Args)]
@@ -112,7 +101,7 @@ struct Material {
 
 impl Check {
     pub(super) fn main(self) -> Result<ExitCode, String> {
-        let look = render::Look::new(self.color);
+        let look = Look::new(self.color);
         if self.schema {
             super::say(&schema());
             return Ok(ExitCode::SUCCESS);
@@ -163,7 +152,7 @@ impl Check {
         let checked = Checked {
             certificate: material.certificate.clone(),
             key: material.key.clone(),
-            at: report::time(now),
+            at: time(now),
             roots: self.roots.as_ref().map(ToString::to_string),
             hosts,
             cipher_suites: suites,
@@ -184,10 +173,6 @@ impl Check {
         };
         findings.into_iter().filter(|finding| !named(&self.ignore, finding)).map(lower).collect()
     }
-}
-
-fn trusted(roots: &Input) -> Result<Roots, String> {
-    Roots::from_pem(&roots.read(input::MOST_ROOTS)?).map_err(|wrong| format!("--roots {roots}: {wrong}"))
 }
 
 fn from_files(fullchain: &Input, key: Option<&Input>) -> Result<Material, String> {
@@ -221,7 +206,7 @@ fn from_values(file: &Input, hosts_given: bool) -> Result<Material, String> {
         certificate: values.place(values::CERTIFICATE, supplied.certificate.is_some()),
         key: Some(values.place(values::KEY, supplied.key.is_some())),
         hosts: values.domain.iter().map(|domain| format!("*.{domain}")).collect(),
-        cipher_suites: args::KYMA_SUITES.iter().map(ToString::to_string).collect(),
+        cipher_suites: KYMA_SUITES.iter().map(ToString::to_string).collect(),
         key_expected: true,
     })
 }
@@ -239,11 +224,6 @@ async fn from_cluster(cluster: ClusterArgs, name: &ObjectName) -> Result<Materia
         cipher_suites: Vec::new(),
         key_expected: true,
     })
-}
-
-/// A path for messages.
-fn shown(path: &Path) -> String {
-    path.display().to_string()
 }
 
 /// All checks: those of the material, then those of the place where it lies.

@@ -4,16 +4,7 @@ use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
 
-use crate::lifecycle::ObjectName;
-
-/// Kyma's documented gateway policy (its APIGateway documentation): all five need an RSA key.
-pub(super) const KYMA_SUITES: [&str; 5] = [
-    "ECDHE-RSA-CHACHA20-POLY1305",
-    "ECDHE-RSA-AES256-GCM-SHA384",
-    "ECDHE-RSA-AES256-SHA",
-    "ECDHE-RSA-AES128-GCM-SHA256",
-    "ECDHE-RSA-AES128-SHA",
-];
+use crate::{gateway::wire::KYMA_SUITES, lifecycle::ObjectName};
 
 /// A gateway's TLS 1.2 suites; none: its defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]

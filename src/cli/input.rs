@@ -4,6 +4,8 @@ use std::{ffi::OsStr, fmt, fs::File, io::Read, os::fd::AsFd, path::PathBuf};
 
 use zeroize::Zeroizing;
 
+use crate::certificate::Roots;
+
 /// The most that is read of a chain or a key. Sixteen times what a chain may have, so that one that is too large is
 /// still refused with its size; beyond that it is some other file.
 pub(super) const MOST: usize = 1024 * 1024;
@@ -43,7 +45,7 @@ impl fmt::Display for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Standard => f.write_str("standard input"),
-            Self::File(path) => f.write_str(&super::shown(path)),
+            Self::File(path) => write!(f, "{}", path.display()),
         }
     }
 }
@@ -88,4 +90,12 @@ pub(super) fn at_most_one_is_standard_input(inputs: &[&Option<Input>]) -> Result
         0 | 1 => Ok(()),
         _ => Err("standard input can be read only once: give - for one of the files".to_owned()),
     }
+}
+
+/// The roots in this file.
+///
+/// # Errors
+/// When it cannot be read, or what it holds are no roots.
+pub(super) fn trusted(roots: &Input) -> Result<Roots, String> {
+    Roots::from_pem(&roots.read(MOST_ROOTS)?).map_err(|wrong| format!("--roots {roots}: {wrong}"))
 }
