@@ -30,3 +30,8 @@ fn crds_holds_what_certkeeper_crds_prints() {
 fn the_schema_of_check_is_that_of_its_types() {
     is_current("docs/check.schema.json", &certkeeper::cli::check_schema());
 }
+
+#[test]
+fn the_schema_of_probe_is_that_of_its_types() {
+    is_current("docs/probe.schema.json", &certkeeper::cli::probe_schema());
+}

@@ -11,11 +11,14 @@ mod args;
 mod check;
 mod crds;
 mod input;
+mod probe;
 mod run;
 mod status;
 
 /// The JSON schema of `certkeeper check --output json`, as `docs/check.schema.json` holds it.
 pub use check::schema as check_schema;
+/// The JSON schema of `certkeeper probe --output json`, as `docs/probe.schema.json` holds it.
+pub use probe::schema as probe_schema;
 
 /// Keeps the TLS certificate of a Kubernetes ingress gateway valid, distributed, served and proven.
 #[derive(Debug, Parser)]
@@ -29,6 +32,8 @@ pub struct Cli {
 enum Command {
     /// Check a certificate, Kyma's values or a Secret before they go anywhere.
     Check(Box<check::Check>),
+    /// Shake hands with a server: what it serves, and whether that is as it should be.
+    Probe(Box<probe::Probe>),
     /// Keep the certificates of the GatewayCertificates in the served namespaces.
     Run(run::Run),
     /// Show what is known of each GatewayCertificate.
@@ -67,6 +72,7 @@ pub fn main() -> ExitCode {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let result = match cli.command {
         Command::Check(check) => check.main(),
+        Command::Probe(probe) => probe.main(),
         Command::Run(run) => run.main(),
         Command::Status(status) => status.main(),
         Command::Crds(crds) => crds.main(),

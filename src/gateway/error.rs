@@ -57,28 +57,93 @@ pub enum HandshakeError {
     Other(SocketAddr, String),
 }
 
-/// All reasons with their meaning, as `docs/probe.md` has them.
-pub const REASONS: &[(&str, &str)] = &[
-    ("name", "the name is none that TLS can ask for"),
-    ("refused", "no process listens at that address and port"),
-    ("unreachable", "no route leads there, or this machine has no address of that family"),
-    ("unanswered", "no connection within the time-out: no such machine, or a firewall in between"),
-    ("timed-out", "connected, but no complete handshake within the time-out"),
-    ("closed", "closed without an answer: no certificate for that name (SNI), or none at all"),
-    ("reset", "reset: Envoy does so where a listener has no certificate that works"),
-    ("alert", "refused with a TLS alert, whose number is told"),
-    ("incompatible", "TLS, but no version or suite in common"),
-    ("not-tls", "an answer that is no TLS: plain HTTP, another protocol, a PROXY header that was missing"),
-    ("broken-tls", "TLS that breaks its own rules"),
-    ("unproven", "a certificate was shown whose key the peer could not prove to hold"),
-    ("too-big", "more bytes than any honest handshake has"),
-    ("other", "anything else; the message says what"),
+/// One way to fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reason {
+    /// Its stable name in answers.
+    pub name: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+    /// What to do.
+    pub remedy: &'static str,
+}
+
+const fn reason(name: &'static str, meaning: &'static str, remedy: &'static str) -> Reason {
+    Reason { name, meaning, remedy }
+}
+
+/// All ways to fail, as `docs/probe.md` has them.
+pub const REASONS: &[Reason] = &[
+    reason("name", "the name is none that TLS can ask for", "name a DNS name with --sni"),
+    reason(
+        "refused",
+        "no process listens at that address and port",
+        "check address and port; a gateway without a listener, or without the right to read its Secrets, refuses, too",
+    ),
+    reason(
+        "unreachable",
+        "no route leads there, or this machine has no address of that family",
+        "check the network; name the address itself to leave out its other family",
+    ),
+    reason(
+        "unanswered",
+        "no connection within the time-out: no such machine, or a firewall in between",
+        "check the address and what lies in between; a longer --timeout may help",
+    ),
+    reason(
+        "timed-out",
+        "connected, but no complete handshake within the time-out",
+        "a longer --timeout may help; a server that waits for a PROXY header needs --proxy-protocol",
+    ),
+    reason(
+        "closed",
+        "closed without an answer: no certificate for that name (SNI), or none at all",
+        "name one of the gateway's hosts with --sni; without a name, Istio's gateways always close",
+    ),
+    reason(
+        "reset",
+        "reset: Envoy does so where a listener has no certificate that works; also for a PROXY header that is missing",
+        "check what is stored with certkeeper check --secret; where load balancers announce themselves,          --proxy-protocol",
+    ),
+    reason(
+        "alert",
+        "refused with a TLS alert, whose number is told: 40 no suite fits (an ECDSA leaf behind suites for RSA), 70 no \
+         version does, 112 it does not know the name",
+        "look at the policy that was seen; certkeeper check --secret --cipher-suites kyma says whether a pair fits",
+    ),
+    reason(
+        "incompatible",
+        "TLS, but no version or suite in common: older than TLS 1.2, or only suites without forward secrecy",
+        "set minProtocolVersion and cipherSuites in the Gateway's tls",
+    ),
+    reason(
+        "not-tls",
+        "an answer that is no TLS: plain HTTP, another protocol",
+        "check the port: TLS is 443, or 8443 at a pod; a PROXY header sent to who expects none has this answer, too",
+    ),
+    reason("broken-tls", "TLS that breaks its own rules", "find out what lies in between: this is no healthy server"),
+    reason(
+        "unproven",
+        "a certificate was shown whose key the peer could not prove to hold",
+        "trust nothing of it: somebody shows another's certificate, or a key that does not match is served",
+    ),
+    reason(
+        "too-big",
+        "more bytes than any honest handshake has",
+        "check what is served: a whole bundle of roots as the chain, say",
+    ),
+    reason("other", "anything else; the message says what", "see the message"),
 ];
 
 impl HandshakeError {
-    /// The reason's stable name: one of [`REASONS`].
+    /// The reason, with what to do.
     #[must_use]
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> Reason {
+        let name = self.reason_name();
+        REASONS.iter().find(|reason| reason.name == name).copied().unwrap_or(reason(name, "", ""))
+    }
+
+    fn reason_name(&self) -> &'static str {
         match self {
             Self::Name(_) => "name",
             Self::Refused(_) => "refused",
@@ -97,10 +162,21 @@ impl HandshakeError {
         }
     }
 
-    /// The peer was there and spoke TLS or ended the connection itself: asking it further questions makes sense.
+    /// Nothing came back from that address at all: another address of the same name may do better.
     #[must_use]
-    pub fn was_heard(&self) -> bool {
-        matches!(self, Self::Closed(..) | Self::Reset(..) | Self::Alert(..) | Self::Incompatible(..))
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::Unreachable(..) | Self::Unanswered(..))
+    }
+
+    /// The peer speaks TLS and refuses this offer: its policy may be why.
+    #[must_use]
+    pub fn may_be_policy(&self) -> bool {
+        matches!(self, Self::Alert(..) | Self::Incompatible(..))
+    }
+
+    /// The peer ended the connection itself.
+    pub(super) fn is_farewell(&self) -> bool {
+        matches!(self, Self::Closed(..) | Self::Reset(..) | Self::Alert(..))
     }
 
     /// What went wrong before there was a connection.
@@ -232,8 +308,8 @@ mod tests {
             HandshakeError::TooBig(address, 0),
             HandshakeError::Other(address, text()),
         ];
-        let names: Vec<&str> = all.iter().map(HandshakeError::reason).collect();
-        let listed: Vec<&str> = REASONS.iter().map(|(name, _)| *name).collect();
+        let names: Vec<&str> = all.iter().map(|error| error.reason().name).collect();
+        let listed: Vec<&str> = REASONS.iter().map(|reason| reason.name).collect();
         assert_eq!(names, listed);
     }
 }

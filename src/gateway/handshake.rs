@@ -216,7 +216,7 @@ async fn exchange(
         }
         Err((error, stream)) => {
             let refused = HandshakeError::of_shaking(&error, &stream, address, name);
-            if recorder.asks_client() && recorder.was_proven() && refused.was_heard() {
+            if recorder.asks_client() && recorder.was_proven() && refused.is_farewell() {
                 let (received, sent) = (stream.received, stream.sent);
                 return Ok(Agreed { protocol: None, cipher_suite: None, complete: false, received, sent });
             }

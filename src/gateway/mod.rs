@@ -16,7 +16,7 @@ pub mod wire;
 
 pub use alert::describe as describe_alert;
 pub use dial::{Dial, Stream, TcpDial};
-pub use error::{HandshakeError, REASONS};
+pub use error::{HandshakeError, REASONS, Reason};
 pub use handshake::{Question, ServedChain, Versions, handshake, shake};
 pub use name::ask_for;
 pub use proxy::ProxyHeader;

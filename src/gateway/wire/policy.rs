@@ -44,7 +44,7 @@ pub struct Row {
 }
 
 /// The checks of this file; `certkeeper check --list` has those of the material.
-pub static CHECKS: [&Check; 10] = [
+pub static CHECKS: [&Check; 11] = [
     &OLD_VERSION,
     &VERSION_REFUSED,
     &NEWEST_VERSION,
@@ -54,6 +54,7 @@ pub static CHECKS: [&Check; 10] = [
     &SUITES_KEY,
     &REDIRECT,
     &REDIRECT_TEMPORARY,
+    &STUCK,
     &UNKNOWN,
 ];
 
@@ -110,21 +111,19 @@ static REDIRECT_TEMPORARY: Check = check(
     "The redirect to https is for good (301 or 308).",
     "RFC 9110, 15.4; Envoy answers httpsRedirect with 301",
 );
+static STUCK: Check = check(
+    "policy-stuck",
+    Severity::Info,
+    "An edit of the Gateway's TLS settings that was made while a bad pair was stored is refused by Envoy, and mending \
+     the pair does not apply it: the old policy stays on the wire.",
+    "Measured: Envoy 1.40 rejects the listener (LDS NACK) and keeps the old one until it changes again or restarts",
+);
 static UNKNOWN: Check = check(
     "policy-unknown",
     Severity::Warning,
     "Each question about the policy gets an answer.",
     "An unanswered question proves neither that the policy holds nor that it does not",
 );
-
-/// Measured with Envoy 1.40: what a stored bad pair does to an edit of the Gateway.
-const STUCK: &str = "if the Gateway says so already, Envoy refused that edit while a bad pair was stored and mending \
-                     the pair did not apply it: check the pair in the Secret, then change the Gateway's server once \
-                     more or restart the gateway's pods";
-
-fn remedy(what: &str) -> String {
-    format!("{what}; {STUCK}")
-}
 
 /// Holds what was seen against the expectation. `key` is the leaf's kind of key (`RSA 2048`), where it is known.
 #[must_use]
@@ -134,6 +133,7 @@ pub fn judge(expectation: &Expectation, observed: &Observed, key: Option<&str>) 
     rows.extend(observed.redirect.as_ref().map(|redirect| redirect_row(expectation, redirect)));
     let mut findings = version_findings(expectation, observed, key);
     findings.extend(suite_findings(expectation, observed));
+    findings.extend(stuck(&findings));
     findings.extend(observed.redirect.as_ref().and_then(|redirect| redirect_finding(expectation, redirect)));
     findings.extend(unknown(observed));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
@@ -178,13 +178,13 @@ fn version_findings(expectation: &Expectation, observed: &Observed, key: Option<
             &OLD_VERSION,
             version.as_str(),
             format!("{} is accepted; the policy's floor is {}", version.as_str(), min.as_str()),
-            remedy("set minProtocolVersion in the Gateway's tls"),
+            "set minProtocolVersion in the Gateway's tls".to_owned(),
         )),
         Outcome::Accepted(_) if *version > max => Some(finding(
             &NEW_VERSION,
             version.as_str(),
             format!("{} is accepted; the policy's newest is {}", version.as_str(), max.as_str()),
-            remedy("set maxProtocolVersion in the Gateway's tls"),
+            "set maxProtocolVersion in the Gateway's tls".to_owned(),
         )),
         Outcome::Refused(how) if *version == Version::Tls12 && (min..=max).contains(version) => {
             Some(tls12_refused(expectation, how, key))
@@ -193,7 +193,7 @@ fn version_findings(expectation: &Expectation, observed: &Observed, key: Option<
             if *version == min { &VERSION_REFUSED } else { &NEWEST_VERSION },
             version.as_str(),
             format!("{} is refused: {how}", version.as_str()),
-            remedy("look at minProtocolVersion and maxProtocolVersion in the Gateway's tls"),
+            "look at minProtocolVersion and maxProtocolVersion in the Gateway's tls".to_owned(),
         )),
         _ => None,
     };
@@ -216,7 +216,7 @@ fn tls12_refused(expectation: &Expectation, how: &str, key: Option<&str>) -> Fin
             &VERSION_REFUSED,
             "TLS 1.2",
             format!("TLS 1.2 is refused: {how}"),
-            remedy("look at minProtocolVersion, maxProtocolVersion and cipherSuites in the Gateway's tls"),
+            "look at minProtocolVersion, maxProtocolVersion and cipherSuites in the Gateway's tls".to_owned(),
         ),
     }
 }
@@ -236,7 +236,7 @@ fn suite_findings(expectation: &Expectation, observed: &Observed) -> Vec<Finding
             &SUITE_OUTSIDE,
             "TLS 1.2",
             format!("suites outside of the policy are accepted: {}", outside.join(", ")),
-            remedy("name the policy's suites, and no other, in the Gateway's cipherSuites"),
+            "name the policy's suites, and no other, in the Gateway's cipherSuites".to_owned(),
         ));
     }
     // Where TLS 1.2 is refused altogether, that is what there is to say.
@@ -246,10 +246,27 @@ fn suite_findings(expectation: &Expectation, observed: &Observed) -> Vec<Finding
             &SUITE_MISSING,
             "TLS 1.2",
             format!("suites of the policy are refused: {}", missing.join(", ")),
-            remedy("name them in the Gateway's cipherSuites; those that begin with ECDHE-RSA need an RSA key"),
+            "name them in the Gateway's cipherSuites; those that begin with ECDHE-RSA need an RSA key".to_owned(),
         ));
     }
     findings
+}
+
+/// The way out of a state that no setting mends: told once, where the TLS policy is another one than expected.
+fn stuck(findings: &[Finding]) -> Option<Finding> {
+    let by_key = |finding: &Finding| finding.check == &SUITES_KEY;
+    if findings.iter().all(by_key) {
+        return None;
+    }
+    Some(finding(
+        &STUCK,
+        "TLS",
+        "if the Gateway's settings already say what is expected, Envoy refused that edit while a bad pair was stored"
+            .to_owned(),
+        "check what is stored with certkeeper check --secret; then change the Gateway's server once more, or restart \
+         the gateway's pods one by one"
+            .to_owned(),
+    ))
 }
 
 fn redirect_row(expectation: &Expectation, redirect: &Redirect) -> Row {
