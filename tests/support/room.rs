@@ -63,8 +63,17 @@ impl Room {
 
     /// Runs `certkeeper check` with this on its standard input.
     pub fn check_with(&self, arguments: &[&str], input: &[u8]) -> Answer {
+        self.run("check", arguments, input)
+    }
+
+    /// Runs `certkeeper probe`.
+    pub fn probe(&self, arguments: &[&str]) -> Answer {
+        self.run("probe", arguments, b"")
+    }
+
+    fn run(&self, command: &str, arguments: &[&str], input: &[u8]) -> Answer {
         let mut child = Command::new(env!("CARGO_BIN_EXE_certkeeper"))
-            .arg("check")
+            .arg(command)
             .args(arguments)
             .env_remove("KUBECONFIG")
             .env_remove("NO_COLOR")

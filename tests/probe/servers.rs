@@ -1,0 +1,186 @@
+//! Servers on loopback, each on a port of its own, ended when dropped.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::{SocketAddr, TcpListener as StdListener},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::LazyLock,
+    time::Duration,
+};
+
+use certkeeper_simulator::ca::{Algorithm, Ca, Issued};
+use chrono::Utc;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
+
+/// Long enough for a loaded machine; nothing waits that long where all is well.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A CA and leaves for `*.example.com` with either kind of key.
+pub struct Pki {
+    pub ca: Ca,
+    pub rsa: Issued,
+    pub other: Issued,
+    pub ecdsa: Issued,
+}
+
+pub static PKI: LazyLock<Pki> = LazyLock::new(|| {
+    let ca = Ca::root("Probe Root", Utc::now()).expect("a root").intermediate("Probe Intermediate").expect("a CA");
+    let issue = |algorithm| ca.leaf(&["*.example.com"]).algorithm(algorithm).issue().expect("a leaf");
+    let (rsa, other, ecdsa) = (issue(Algorithm::Rsa2048), issue(Algorithm::Rsa2048), issue(Algorithm::P256));
+    Pki { ca, rsa, other, ecdsa }
+});
+
+/// A process that is ended when this is dropped, with a folder of its own.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    pub address: SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `openssl s_server` with this pair and these options.
+pub fn openssl(pair: &Issued, options: &[&str]) -> Process {
+    let folder = tempfile::tempdir().expect("a folder");
+    let put = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).expect("written");
+        path
+    };
+    let leaf = put("leaf.pem", pair.leaf());
+    let all = pair.certificate();
+    let chain = put("chain.pem", all.strip_prefix(pair.leaf()).expect("the leaf comes first"));
+    let key = put("key.pem", pair.key());
+    let mut child = Command::new("openssl")
+        .args(["s_server", "-accept", "127.0.0.1:0", "-naccept", "1000"])
+        .arg("-cert")
+        .arg(&leaf)
+        .arg("-cert_chain")
+        .arg(&chain)
+        .arg("-key")
+        .arg(&key)
+        .args(options)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("openssl is installed: it is the server of another make that these tests need");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
+    let address = lines.by_ref().find_map(|line| line.strip_prefix("ACCEPT ").and_then(|at| at.trim().parse().ok()));
+    // It tells much of each connection, and would wait for a reader.
+    std::thread::spawn(move || lines.for_each(drop));
+    let Some(address) = address else {
+        let _ = child.kill();
+        let _ = child.wait();
+        panic!("openssl s_server {options:?} did not say where it listens");
+    };
+    Process { child, address, _folder: folder }
+}
+
+/// nginx, where there is one: named by `CERTKEEPER_NGINX`, or on the PATH. Says so where there is none.
+pub fn nginx(test: &str, pair: &Issued) -> Option<(Process, u16, SocketAddr)> {
+    let on_path = || {
+        let paths = std::env::var_os("PATH").unwrap_or_default();
+        let mut all: Vec<PathBuf> = std::env::split_paths(&paths).collect();
+        all.push("/usr/sbin".into());
+        all.into_iter().map(|folder| folder.join("nginx")).find(|program| program.is_file())
+    };
+    let Some(program) = std::env::var_os("CERTKEEPER_NGINX").map(PathBuf::from).or_else(on_path) else {
+        // Not by eprintln!, which the test harness keeps to itself where a test passes.
+        let _ =
+            writeln!(std::io::stderr(), "LEFT OUT, no nginx on the PATH and none named by CERTKEEPER_NGINX: {test}");
+        return None;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("chain.pem"), pair.certificate()).expect("written");
+    std::fs::write(folder.path().join("key.pem"), pair.key()).expect("written");
+    // A port is free until somebody takes it: all three are held at once, then let go.
+    let held = [(); 3].map(|()| StdListener::bind("127.0.0.1:0").expect("a port"));
+    let [plain, tls, proxied] = held.map(|listener| listener.local_addr().expect("an address"));
+    let suites = certkeeper::gateway::wire::KYMA_SUITES.join(":");
+    let configuration = format!(
+        "daemon off; master_process off; pid nginx.pid; error_log stderr;\nevents {{}}\nhttp {{\n\
+         access_log off; client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3; uwsgi_temp_path t4; \
+         scgi_temp_path t5;\n\
+         ssl_certificate chain.pem; ssl_certificate_key key.pem; ssl_protocols TLSv1.2 TLSv1.3; ssl_ciphers {suites};\n\
+         server {{ listen {plain}; return 301 https://$host$request_uri; }}\n\
+         server {{ listen {tls} ssl; return 204; }}\nserver {{ listen {proxied} ssl proxy_protocol; return 204; }}\n}}\n"
+    );
+    let path = folder.path().join("nginx.conf");
+    std::fs::write(&path, configuration).expect("written");
+    let mut child = Command::new(&program)
+        .arg("-p")
+        .arg(folder.path())
+        .arg("-c")
+        .arg(&path)
+        .args(["-e", "stderr"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+    let errors = child.stderr.take().expect("piped");
+    let process = Process { child, address: tls, _folder: folder };
+    let begin = std::time::Instant::now();
+    while std::net::TcpStream::connect(proxied).is_err() {
+        if begin.elapsed() > PATIENCE {
+            drop(process);
+            let told = std::io::read_to_string(errors).unwrap_or_default();
+            panic!("nginx does not listen: {told}");
+        }
+        std::thread::yield_now();
+    }
+    Some((process, plain.port(), proxied))
+}
+
+/// A server that does this with each connection.
+pub struct Tcp {
+    pub address: SocketAddr,
+    _task: JoinSet<()>,
+}
+
+impl Tcp {
+    pub async fn start<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                connections.spawn(serve(stream));
+            }
+        });
+        Self { address, _task: task }
+    }
+
+    /// Reads what a client says first, answers with these bytes, and closes.
+    pub async fn answering(answer: impl Into<Vec<u8>>) -> Self {
+        let answer: Vec<u8> = answer.into();
+        Self::start(move |mut stream| {
+            let answer = answer.clone();
+            async move {
+                let mut first = [0; 4096];
+                let _ = stream.read(&mut first).await;
+                let _ = stream.write_all(&answer).await;
+                let _ = stream.shutdown().await;
+                // Closing with something unread would reset the connection.
+                while stream.read(&mut first).await.is_ok_and(|length| length > 0) {}
+            }
+        })
+        .await
+    }
+}
