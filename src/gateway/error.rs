@@ -1,6 +1,10 @@
 //! Why a handshake did not complete: one reason each, distinct, with words for people.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use rustls::{CertificateError, Error as TlsError, InvalidMessage};
 
@@ -29,10 +33,10 @@ pub enum HandshakeError {
     TimedOut(SocketAddr, Duration),
     /// The peer closed the connection in an orderly way before the handshake was complete: it has no certificate for
     /// that name, or none at all.
-    #[error("{0} closed the connection during the handshake: it has no certificate for \"{1}\", or none at all")]
+    #[error("{0} closed the connection during the handshake: {asked}", asked = lacks(.1))]
     Closed(SocketAddr, String),
-    /// The peer reset the connection: Envoy does so where a listener has no certificate that works.
-    #[error("{0} reset the connection during the handshake: it has no certificate that works for \"{1}\"")]
+    /// The peer reset the connection: Envoy does so without a certificate for that name, or with none that works.
+    #[error("{0} reset the connection during the handshake: {asked}", asked = lacks(.1))]
     Reset(SocketAddr, String),
     /// The peer said no, with this TLS alert.
     #[error("{0} refused the handshake: {alert}", alert = alert::describe(*.1))]
@@ -98,12 +102,15 @@ pub const REASONS: &[Reason] = &[
     reason(
         "closed",
         "closed without an answer: no certificate for that name (SNI), or none at all",
-        "name one of the gateway's hosts with --sni; without a name, Istio's gateways always close",
+        "name one of the gateway's hosts with --sni: without a name, Istio's gateways end every connection; a PROXY \
+         header that is missing, or that nobody expects, ends it, too",
     ),
     reason(
         "reset",
-        "reset: Envoy does so where a listener has no certificate that works; also for a PROXY header that is missing",
-        "check what is stored with certkeeper check --secret; where load balancers announce themselves,          --proxy-protocol",
+        "reset: Envoy does so without a certificate for that name (SNI), with none that works, and where a PROXY header \
+         is missing",
+        "name one of the gateway's hosts with --sni; check what is stored with certkeeper check --secret; behind a load \
+         balancer that announces its clients, use --proxy-protocol",
     ),
     reason(
         "alert",
@@ -113,13 +120,13 @@ pub const REASONS: &[Reason] = &[
     ),
     reason(
         "incompatible",
-        "TLS, but no version or suite in common: older than TLS 1.2, or only suites without forward secrecy",
+        "TLS, but the server picks a version or suite that was not offered, one older than TLS 1.2 say",
         "set minProtocolVersion and cipherSuites in the Gateway's tls",
     ),
     reason(
         "not-tls",
         "an answer that is no TLS: plain HTTP, another protocol",
-        "check the port: TLS is 443, or 8443 at a pod; a PROXY header sent to who expects none has this answer, too",
+        "check the port: TLS is at 443, or at 8443 of a gateway's pod",
     ),
     reason("broken-tls", "TLS that breaks its own rules", "find out what lies in between: this is no healthy server"),
     reason(
@@ -238,6 +245,16 @@ impl HandshakeError {
     }
 }
 
+/// What a server that ends the connection may lack.
+fn lacks(name: &str) -> String {
+    if name.parse::<IpAddr>().is_ok() {
+        // RFC 6066, 3: an address is never sent as a name.
+        "it was asked for no name, and serves nothing without one or nothing at all".to_owned()
+    } else {
+        format!("it has no certificate for \"{name}\", or none that works")
+    }
+}
+
 /// What an answer is, if it does not begin as a TLS record does: content type 20 to 23, then version 3.x.
 pub(super) fn not_tls(beginning: &[u8]) -> Option<String> {
     let is_tls = match beginning {
@@ -308,6 +325,9 @@ mod tests {
             HandshakeError::TooBig(address, 0),
             HandshakeError::Other(address, text()),
         ];
+        for text in REASONS.iter().flat_map(|reason| [reason.meaning, reason.remedy]) {
+            assert!(!text.is_empty() && !text.contains("  ") && !text.contains('\n'), "{text:?}");
+        }
         let names: Vec<&str> = all.iter().map(|error| error.reason().name).collect();
         let listed: Vec<&str> = REASONS.iter().map(|reason| reason.name).collect();
         assert_eq!(names, listed);

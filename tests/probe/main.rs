@@ -1,10 +1,12 @@
-//! What `certkeeper probe` and the gateway room see of real servers: OpenSSL's, nginx where there is one, rustls', and
-//! some that misbehave.
+//! What `certkeeper probe` and the gateway room see of real servers: OpenSSL's, nginx and Envoy where they are found,
+//! rustls', and some that misbehave.
 
 #[path = "../support/mod.rs"]
 mod support;
 
 mod command;
+mod envoy;
+mod envoys;
 mod handshakes;
 mod misfits;
 mod policy;

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use super::envoys;
 use certkeeper_simulator::ca::{Algorithm, Ca, Issued};
 use chrono::Utc;
 use tokio::{
@@ -88,26 +89,58 @@ pub fn openssl(pair: &Issued, options: &[&str]) -> Process {
     Process { child, address, _folder: folder }
 }
 
-/// nginx, where there is one: named by `CERTKEEPER_NGINX`, or on the PATH. Says so where there is none.
-pub fn nginx(test: &str, pair: &Issued) -> Option<(Process, u16, SocketAddr)> {
+/// A program that not every machine has: named by this variable, or on the PATH. Says so where there is none.
+fn program(name: &str, variable: &str, test: &str) -> Option<PathBuf> {
     let on_path = || {
         let paths = std::env::var_os("PATH").unwrap_or_default();
         let mut all: Vec<PathBuf> = std::env::split_paths(&paths).collect();
         all.push("/usr/sbin".into());
-        all.into_iter().map(|folder| folder.join("nginx")).find(|program| program.is_file())
+        all.into_iter().map(|folder| folder.join(name)).find(|program| program.is_file())
     };
-    let Some(program) = std::env::var_os("CERTKEEPER_NGINX").map(PathBuf::from).or_else(on_path) else {
+    let found = std::env::var_os(variable).map(PathBuf::from).or_else(on_path);
+    if found.is_none() {
         // Not by eprintln!, which the test harness keeps to itself where a test passes.
-        let _ =
-            writeln!(std::io::stderr(), "LEFT OUT, no nginx on the PATH and none named by CERTKEEPER_NGINX: {test}");
-        return None;
-    };
-    let folder = tempfile::tempdir().expect("a folder");
+        let _ = writeln!(std::io::stderr(), "LEFT OUT, no {name} on the PATH and none named by {variable}: {test}");
+    }
+    found
+}
+
+/// Ports of loopback that were free just now: all were held at once, then let go.
+fn free<const N: usize>() -> [SocketAddr; N] {
+    let held = [(); N].map(|()| StdListener::bind("127.0.0.1:0").expect("a port"));
+    held.map(|listener| listener.local_addr().expect("an address"))
+}
+
+/// Starts a server and waits until it listens everywhere.
+fn listening(mut command: Command, folder: tempfile::TempDir, addresses: &[SocketAddr]) -> Process {
+    let log = folder.path().join("log");
+    let file = std::fs::File::create(&log).expect("a file");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+    let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let mut process = Process { child, address: addresses[0], _folder: folder };
+    let begin = std::time::Instant::now();
+    while !addresses.iter().all(|address| std::net::TcpStream::connect(address).is_ok()) {
+        let ended = process.child.try_wait().expect("its state").is_some();
+        if ended || begin.elapsed() > PATIENCE {
+            panic!("{command:?} does not listen: {}", std::fs::read_to_string(&log).unwrap_or_default());
+        }
+        std::thread::yield_now();
+    }
+    process
+}
+
+fn pair_in(folder: &tempfile::TempDir, pair: &Issued) {
     std::fs::write(folder.path().join("chain.pem"), pair.certificate()).expect("written");
     std::fs::write(folder.path().join("key.pem"), pair.key()).expect("written");
-    // A port is free until somebody takes it: all three are held at once, then let go.
-    let held = [(); 3].map(|()| StdListener::bind("127.0.0.1:0").expect("a port"));
-    let [plain, tls, proxied] = held.map(|listener| listener.local_addr().expect("an address"));
+    std::fs::write(folder.path().join("roots.pem"), PKI.ca.root_pem()).expect("written");
+}
+
+/// nginx with Kyma's policy, where there is one. Its process, the port of plain HTTP, and where it wants a PROXY header.
+pub fn nginx(test: &str, pair: &Issued) -> Option<(Process, u16, SocketAddr)> {
+    let program = program("nginx", "CERTKEEPER_NGINX", test)?;
+    let folder = tempfile::tempdir().expect("a folder");
+    pair_in(&folder, pair);
+    let [tls, plain, proxied] = free();
     let suites = certkeeper::gateway::wire::KYMA_SUITES.join(":");
     let configuration = format!(
         "daemon off; master_process off; pid nginx.pid; error_log stderr;\nevents {{}}\nhttp {{\n\
@@ -119,29 +152,46 @@ pub fn nginx(test: &str, pair: &Issued) -> Option<(Process, u16, SocketAddr)> {
     );
     let path = folder.path().join("nginx.conf");
     std::fs::write(&path, configuration).expect("written");
-    let mut child = Command::new(&program)
-        .arg("-p")
-        .arg(folder.path())
-        .arg("-c")
-        .arg(&path)
-        .args(["-e", "stderr"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
-    let errors = child.stderr.take().expect("piped");
-    let process = Process { child, address: tls, _folder: folder };
-    let begin = std::time::Instant::now();
-    while std::net::TcpStream::connect(proxied).is_err() {
-        if begin.elapsed() > PATIENCE {
-            drop(process);
-            let told = std::io::read_to_string(errors).unwrap_or_default();
-            panic!("nginx does not listen: {told}");
-        }
-        std::thread::yield_now();
-    }
-    Some((process, plain.port(), proxied))
+    let mut command = Command::new(&program);
+    command.arg("-p").arg(folder.path()).arg("-c").arg(&path).args(["-e", "stderr"]);
+    Some((listening(command, folder, &[tls, plain, proxied]), plain.port(), proxied))
+}
+
+/// Where Envoy listens, each as Istio would have set it up for `*.example.com` with Kyma's policy.
+#[derive(Debug)]
+pub struct Envoy {
+    /// The process; its address is the one of TLS.
+    pub tls: Process,
+    /// Wants a client certificate.
+    pub mutual: SocketAddr,
+    /// Wants a PROXY header first.
+    pub proxied: SocketAddr,
+    /// Redirects.
+    pub plain: SocketAddr,
+    /// Wants a PROXY header first, and redirects.
+    pub proxied_plain: SocketAddr,
+}
+
+/// A stock Envoy, where there is one.
+pub fn envoy(test: &str, pair: &Issued) -> Option<Envoy> {
+    let program = program("envoy", "CERTKEEPER_ENVOY", test)?;
+    let folder = tempfile::tempdir().expect("a folder");
+    pair_in(&folder, pair);
+    let [tls, mutual, proxied, plain, proxied_plain] = free();
+    let listeners = [
+        envoys::listener("tls", tls, false, &envoys::terminating(folder.path(), false)),
+        envoys::listener("mutual", mutual, false, &envoys::terminating(folder.path(), true)),
+        envoys::listener("proxied", proxied, true, &envoys::terminating(folder.path(), false)),
+        envoys::listener("plain", plain, false, &envoys::redirecting()),
+        envoys::listener("proxied-plain", proxied_plain, true, &envoys::redirecting()),
+    ];
+    let path = folder.path().join("envoy.json");
+    let configuration = serde_json::json!({"static_resources": {"listeners": listeners}});
+    std::fs::write(&path, configuration.to_string()).expect("written");
+    let mut command = Command::new(&program);
+    command.arg("-c").arg(&path).args(["--use-dynamic-base-id", "--concurrency", "1", "-l", "warning"]);
+    let process = listening(command, folder, &[tls, mutual, proxied, plain, proxied_plain]);
+    Some(Envoy { tls: process, mutual, proxied, plain, proxied_plain })
 }
 
 /// A server that does this with each connection.
