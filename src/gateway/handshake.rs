@@ -146,12 +146,16 @@ pub async fn handshake(
 pub async fn shake(dial: &dyn Dial, question: &Question<'_>) -> Result<ServedChain, HandshakeError> {
     let &Question { address, name, limit, .. } = question;
     let server = ServerName::try_from(name.to_owned()).map_err(|_| HandshakeError::Name(name.to_owned()))?;
+    let provider = Arc::new(default_provider());
+    // The first random bytes of a process take tens of milliseconds to gather: not the server's, so before the clock.
+    let _ = provider.secure_random.fill(&mut [0; 32]);
+    let recorder = Arc::new(Recorder::new(provider));
+    let config = config(question.versions, &recorder).map_err(|e| HandshakeError::Other(address, e.to_string()))?;
     let begin = Instant::now();
     let deadline = begin + limit;
     let stream = connect(dial, address, deadline).await.ok_or(HandshakeError::Unanswered(address, limit))??;
     let connected = Instant::now();
-    let recorder = Arc::new(Recorder::new(Arc::new(default_provider())));
-    let shaken = timeout_at(deadline, exchange(stream, server, question, &recorder)).await;
+    let shaken = timeout_at(deadline, exchange(stream, server, question, config, &recorder)).await;
     let agreed = shaken.unwrap_or(Err(HandshakeError::TimedOut(address, limit)))?;
     let Seen { chain, staple, .. } = recorder.take();
     let fingerprint = chain.first().and_then(|leaf| fingerprint(leaf));
@@ -195,10 +199,10 @@ async fn exchange(
     stream: Box<dyn super::Stream>,
     server: ServerName<'static>,
     question: &Question<'_>,
-    recorder: &Arc<Recorder>,
+    config: ClientConfig,
+    recorder: &Recorder,
 ) -> Result<Agreed, HandshakeError> {
     let &Question { address, name, .. } = question;
-    let config = config(question.versions, recorder).map_err(|e| HandshakeError::Other(address, e.to_string()))?;
     let mut stream = Metered::new(stream, MOST);
     if let Err(error) = stream.write_all(&question.proxy.bytes()).await {
         return Err(HandshakeError::of_shaking(&error, &stream, address, name));
