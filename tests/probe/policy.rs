@@ -1,9 +1,9 @@
 //! The policy that a server keeps is found out, whatever its make.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, io, net::SocketAddr, time::Duration};
 
 use certkeeper::gateway::{
-    ProxyHeader, TcpDial,
+    Dial, ProxyHeader, Stream, TcpDial,
     wire::{Expectation, KYMA_SUITES, Observed, Outcome, Redirect, Survey, Version, judge, survey},
 };
 use certkeeper_simulator::{
@@ -11,10 +11,15 @@ use certkeeper_simulator::{
     ca::Issued,
     gateway::{LoopbackGateway, Settings},
 };
+use futures::future::BoxFuture;
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::{
     Api,
     api::{ObjectMeta, PostParams},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::Instant,
 };
 
 use crate::servers::{PATIENCE, PKI, Tcp, nginx, openssl};
@@ -61,6 +66,8 @@ fn cases() -> Vec<Case> {
             vec!["policy-newest-version", "policy-stuck"],
         ),
         (rsa, vec!["-tls1_3"], &[Tls13], vec![], vec!["policy-version-refused", "policy-stuck"]),
+        // It asks for another key share first (HelloRetryRequest): that is an acceptance, too.
+        (rsa, vec!["-groups", "P-384", "-cipher", KYMAS], &[Tls12, Tls13], KYMA_SUITES.to_vec(), vec![]),
         (
             rsa,
             vec!["-min_protocol", "TLSv1.2", "-cipher", OUTSIDE],
@@ -179,4 +186,53 @@ async fn nginx_with_kymas_policy_keeps_it_with_its_redirect() {
     let observed = observe(nginx.address, Some(SocketAddr::new(nginx.address.ip(), plain))).await;
     assert_eq!(suites(&observed), KYMA_SUITES, "{observed:?}");
     assert_eq!(findings(&observed, &PKI.rsa), Vec::<&str>::new(), "{observed:?}");
+}
+
+/// A server that takes every suite that it is offered, and its time for each.
+#[derive(Debug, Clone, Copy)]
+struct Sluggish(Duration);
+
+impl Dial for Sluggish {
+    fn dial(&self, _address: SocketAddr) -> BoxFuture<'static, io::Result<Box<dyn Stream>>> {
+        let wait = self.0;
+        Box::pin(async move {
+            let (near, mut far) = tokio::io::duplex(1 << 16);
+            tokio::spawn(async move {
+                let mut hello = [0; 4096];
+                let length = far.read(&mut hello).await?;
+                tokio::time::sleep(wait).await;
+                // The first suite on offer, after version, random and an empty session id; TLS 1.2 only.
+                let suite = [hello[46], hello[47]];
+                let body = [&[3, 3][..], &[7; 32], &[0], &suite, &[0]].concat();
+                let answer = [&[22, 3, 3, 0, 42, 2, 0, 0, 38][..], &body].concat();
+                assert!(length > 60);
+                far.write_all(&answer).await
+            });
+            Ok(Box::new(near) as Box<dyn Stream>)
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_takes_its_time_with_each_question_is_left_in_the_end() {
+    const LIMIT: Duration = Duration::from_secs(5);
+    let questions = Survey {
+        address: SocketAddr::from(([192, 0, 2, 1], 443)),
+        name: "192.0.2.1",
+        proxy: ProxyHeader::None,
+        redirect: None,
+        limit: LIMIT,
+        at_once: 4,
+    };
+    let begin = Instant::now();
+    let quick = survey(&Sluggish(Duration::ZERO), &questions).await;
+    assert!(quick.suites.iter().all(|(_, outcome)| outcome.is_accepted()), "{quick:?}");
+    assert_eq!(begin.elapsed(), Duration::ZERO);
+    let slow = survey(&Sluggish(LIMIT - Duration::from_millis(1)), &questions).await;
+    assert!(begin.elapsed() <= LIMIT * 7, "{:?}", begin.elapsed());
+    let unknown = |outcome: &Outcome| matches!(outcome, Outcome::Unknown(why) if why.contains("was over"));
+    assert_eq!(slow.suites.iter().filter(|(_, outcome)| outcome.is_accepted()).count(), 7, "{slow:?}");
+    assert_eq!(slow.suites.iter().filter(|(_, outcome)| unknown(outcome)).count(), slow.suites.len() - 7);
+    let late = survey(&Sluggish(LIMIT + Duration::from_millis(1)), &questions).await;
+    assert!(late.suites.iter().all(|(_, outcome)| matches!(outcome, Outcome::Unknown(_))), "{late:?}");
 }

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use futures::{StreamExt, stream};
+use tokio::time::Instant;
 
 use super::{
     Redirect,
@@ -11,6 +12,10 @@ use super::{
     suites::{OF_OLD, OF_TLS13, Suite, suites},
 };
 use crate::gateway::{Dial, ProxyHeader};
+
+/// All questions together may take as long as this many of them: a server that is slow with each of them is left after
+/// that.
+const PATIENCE: u32 = 6;
 
 /// A protocol version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -125,8 +130,9 @@ impl Observed {
 /// Asks everything. Never fails: what cannot be told is [`Outcome::Unknown`].
 ///
 /// At most 26 TLS connections and one HTTP connection: four for the versions, and one more than there are suites that
-/// it accepts. No handshake is finished on any of them.
+/// it accepts. No handshake is finished on any of them. It takes seven times `survey.limit` at most.
 pub async fn survey(dial: &dyn Dial, survey: &Survey<'_>) -> Observed {
+    let deadline = Instant::now() + survey.limit * PATIENCE;
     let versions = stream::iter(Version::ALL)
         .map(|version| async move { (version, ask(dial, survey, version, &version.offers()).await) })
         .buffered(survey.at_once.max(1));
@@ -136,19 +142,25 @@ pub async fn survey(dial: &dyn Dial, survey: &Survey<'_>) -> Observed {
         None => None,
     };
     let first = versions.iter().find(|(version, _)| *version == Version::Tls12).map(|(_, said)| said.clone());
-    let suites = accepted_suites(dial, survey, first).await;
+    let suites = accepted_suites(dial, survey, first, deadline).await;
     let versions = versions.into_iter().map(|(version, said)| (version, said.outcome())).collect();
     Observed { versions, suites, redirect }
 }
 
 /// Takes from the list what the server takes, until it refuses the rest: far fewer connections than one a suite, and a
 /// server's own order of preference does not matter. `first` is its answer to the whole list.
-async fn accepted_suites(dial: &dyn Dial, survey: &Survey<'_>, first: Option<Said>) -> Vec<(Suite, Outcome)> {
+async fn accepted_suites(
+    dial: &dyn Dial,
+    survey: &Survey<'_>,
+    first: Option<Said>,
+    deadline: Instant,
+) -> Vec<(Suite, Outcome)> {
     let mut left: Vec<u16> = Version::Tls12.offers();
     let mut next = first;
     let last = loop {
         let said = match next.take() {
             Some(said) => said,
+            None if Instant::now() >= deadline => Said::Unclear("the time for all questions was over".to_owned()),
             None => ask(dial, survey, Version::Tls12, &left).await,
         };
         match said {
