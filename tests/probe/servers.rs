@@ -105,9 +105,11 @@ fn program(name: &str, variable: &str, test: &str) -> Option<PathBuf> {
     found
 }
 
-/// Ports of loopback that were free just now: all were held at once, then let go.
+/// Ports on a loopback address that nobody else uses: free still when the server that is told of them takes them.
 fn free<const N: usize>() -> [SocketAddr; N] {
-    let held = [(); N].map(|()| StdListener::bind("127.0.0.1:0").expect("a port"));
+    let part = || fastrand::u8(1..=254);
+    let own = std::net::Ipv4Addr::new(127, fastrand::u8(64..=127), part(), part());
+    let held = [(); N].map(|()| StdListener::bind((own, 0)).expect("a port: all of 127.0.0.0/8 is loopback"));
     held.map(|listener| listener.local_addr().expect("an address"))
 }
 

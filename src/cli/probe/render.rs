@@ -25,9 +25,21 @@ fn one(server: &Server, probed: &Probed, look: &Look) -> String {
     if !server.findings.is_empty() {
         let _ = write!(text, "\n\n{}", findings(&server.findings, look));
     }
-    let found: Vec<&Found> = server.findings.iter().collect();
-    let _ = write!(text, "\n\n{}", verdict(word(server.verdict), &found, look));
+    let _ = write!(text, "\n\n{}", last_line(server, look));
     text
+}
+
+fn last_line(server: &Server, look: &Look) -> String {
+    let found: Vec<&Found> = server.findings.iter().collect();
+    match &server.failure {
+        Some(_) if found.is_empty() => {
+            let (word, color) = word(server.verdict);
+            let mut table = look.table();
+            table.add_row([look.cell(word, color), Cell::new("no handshake was completed")]);
+            lines(&table)
+        }
+        _ => verdict(word(server.verdict), &found, look),
+    }
 }
 
 fn word(verdict: Word) -> (&'static str, Color) {

@@ -1,7 +1,7 @@
 //! Which policy a gateway keeps on the wire, whatever its configuration says.
 //!
 //! rustls neither speaks TLS 1.0 nor the suites that nobody should use any more, so each question is a small
-//! ClientHello of our own ([`hello`]) of which only the first answer is read ([`answer`]): the handshake is never
+//! ClientHello of our own of which only the first answer is read: the handshake is never
 //! finished, no key is agreed on, nothing is sent after it. [`survey`] asks them all, bounded in bytes, time and
 //! connections at once; [`judge`] holds what was seen against an [`Expectation`].
 

@@ -231,6 +231,16 @@ fn suite_findings(expectation: &Expectation, observed: &Observed) -> Vec<Finding
     let outside = names(&|name, outcome| !listed(name) && outcome.is_accepted());
     let missing = names(&|name, outcome| listed(name) && matches!(outcome, Outcome::Refused(_)));
     let mut findings = Vec::new();
+    let strange = |name: &&String| !suites().iter().any(|suite| suite.name == name.as_str());
+    let strange: Vec<&str> = list.iter().filter(strange).map(String::as_str).collect();
+    if !strange.is_empty() {
+        findings.push(finding(
+            &UNKNOWN,
+            "TLS 1.2",
+            format!("these suites of the policy are none that can be asked for: {}", strange.join(", ")),
+            "name suites as OpenSSL does, and such as Envoy knows".to_owned(),
+        ));
+    }
     if !outside.is_empty() {
         findings.push(finding(
             &SUITE_OUTSIDE,
@@ -254,8 +264,9 @@ fn suite_findings(expectation: &Expectation, observed: &Observed) -> Vec<Finding
 
 /// The way out of a state that no setting mends: told once, where the TLS policy is another one than expected.
 fn stuck(findings: &[Finding]) -> Option<Finding> {
-    let by_key = |finding: &Finding| finding.check == &SUITES_KEY;
-    if findings.iter().all(by_key) {
+    // Neither another certificate nor an answer that is missing is the Gateway's doing.
+    let elsewhere = |finding: &Finding| finding.check == &SUITES_KEY || finding.check == &UNKNOWN;
+    if findings.iter().all(elsewhere) {
         return None;
     }
     Some(finding(

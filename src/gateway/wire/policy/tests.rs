@@ -112,6 +112,15 @@ fn a_setting_that_may_be_stuck_is_told_once_with_its_way_out() {
 }
 
 #[test]
+fn a_listed_suite_that_cannot_be_asked_for_is_told_and_not_passed_over() {
+    let list = KYMA_SUITES.iter().map(ToString::to_string).chain(["ECDHE-RSA-ARIA256-GCM-SHA384".to_owned()]);
+    let expectation = Expectation { suites: Some(list.collect()), ..Expectation::kyma() };
+    let (_, findings) = judge(&expectation, &server(&MODERN, &KYMA_SUITES), None);
+    assert_eq!(findings.iter().map(|finding| finding.check.name).collect::<Vec<_>>(), ["policy-unknown"]);
+    assert!(findings[0].message.contains("ARIA256"), "{findings:?}");
+}
+
+#[test]
 fn every_check_is_named_for_the_policy_and_says_where_it_comes_from() {
     for check in CHECKS {
         assert!(check.name.starts_with("policy-") && !check.meaning.is_empty() && !check.source.is_empty());
