@@ -90,8 +90,16 @@ fn runtime() -> Result<tokio::runtime::Runtime, String> {
 
 /// Writes to standard output. A reader that went away (`| head`) is no error.
 fn say(text: &str) {
+    let _ = try_say(text);
+}
+
+/// Writes to standard output, for those who would go on.
+///
+/// # Errors
+/// When nobody reads any more.
+fn try_say(text: &str) -> std::io::Result<()> {
     use std::io::Write;
-    let _ = writeln!(std::io::stdout(), "{}", text.trim_end_matches('\n'));
+    writeln!(std::io::stdout(), "{}", text.trim_end_matches('\n'))
 }
 
 /// Writes to standard error.

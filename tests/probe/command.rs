@@ -30,7 +30,8 @@ fn good(pair: &Issued) -> Process {
 /// Probes this server for `a.example.com`, without plain HTTP.
 fn probe(room: &Room, server: &Process, more: &[&str]) -> Answer {
     let target = server.address.to_string();
-    let arguments = [&[&*target, "--sni", "a.example.com", "--redirect-port", "none"], more].concat();
+    let arguments =
+        [&[&*target, "--sni", "a.example.com", "--redirect-port", "none", "--timeout", "20s"], more].concat();
     room.probe(&arguments)
 }
 

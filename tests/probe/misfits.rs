@@ -162,3 +162,33 @@ async fn a_name_that_cannot_be_asked_for_is_told_before_anything_is_sent() {
     let failed = handshake(&TcpDial, address, "*.example.com", PATIENCE).await;
     assert!(matches!(failed, Err(HandshakeError::Name(name)) if name == "*.example.com"));
 }
+
+/// A network that fails like this.
+#[derive(Debug, Clone, Copy)]
+struct Fails(io::ErrorKind);
+
+impl Dial for Fails {
+    fn dial(&self, _address: SocketAddr) -> BoxFuture<'static, io::Result<Box<dyn Stream>>> {
+        let kind = self.0;
+        Box::pin(async move { Err(kind.into()) })
+    }
+}
+
+#[tokio::test]
+async fn what_a_network_says_has_its_reason() {
+    use io::ErrorKind::{
+        AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkUnreachable, PermissionDenied, TimedOut,
+    };
+    let address = SocketAddr::from(([192, 0, 2, 1], 443));
+    for (kind, reason, absent) in [
+        (ConnectionRefused, "refused", true),
+        (HostUnreachable, "unreachable", true),
+        (NetworkUnreachable, "unreachable", true),
+        (AddrNotAvailable, "unreachable", true),
+        (TimedOut, "unreachable", true),
+        (PermissionDenied, "other", false),
+    ] {
+        let error = handshake(&Fails(kind), address, "a.example.com", PATIENCE).await.expect_err("no network");
+        assert_eq!((error.reason().name, error.is_absent()), (reason, absent), "{kind:?}: {error}");
+    }
+}

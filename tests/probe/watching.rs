@@ -92,3 +92,20 @@ fn a_watch_of_a_good_server_that_is_ended_exits_with_0() {
     assert_eq!(json(&watch.line())["verdict"], "good");
     assert_eq!(watch.interrupt(), Some(0));
 }
+
+#[test]
+fn a_watch_that_nobody_reads_any_more_ends_by_itself() {
+    let server = openssl(&PKI.rsa, &[]);
+    let target = server.address.to_string();
+    let watch = |more: &str| {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_certkeeper"))
+            .args(["probe", &target, "--sni", "a.example.com", "--watch", "--interval", "200ms", "--policy", "none"])
+            .args(["-o", more])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        drop(child.stdout.take());
+        child.wait().expect("it ends").code()
+    };
+    assert_eq!([watch("json"), watch("yaml")], [Some(0), Some(0)]);
+}

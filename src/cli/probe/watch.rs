@@ -58,7 +58,11 @@ pub(super) async fn watch(
         match seen {
             Ok(report) => {
                 last = report.verdict;
-                say(&report, first, &mut shown, output, look)?;
+                let told = text(&report, first, &mut shown, output, look)?;
+                // Who reads no more (`| head`) has seen enough.
+                if told.is_some_and(|text| crate::cli::try_say(&text).is_err()) {
+                    return Ok(last);
+                }
                 first = false;
             }
             // Somebody who watches wants to see it come back.
@@ -79,24 +83,27 @@ fn key(server: &Server) -> Shown {
     (server.address.clone(), server.verdict, leaf, server.failure.as_ref().map(|failure| failure.reason))
 }
 
-/// Programs get each round, one document a line (JSON) or between `---` (YAML); people what changed.
-fn say(report: &Report, first: bool, shown: &mut Vec<Shown>, output: Output, look: &Look) -> Result<(), String> {
-    match output {
-        Output::Json => crate::cli::say(&serde_json::to_string(report).map_err(|e| e.to_string())?),
-        Output::Yaml => {
-            crate::cli::say("---");
-            crate::cli::say(&serde_saphyr::to_string(report).map_err(|e| e.to_string())?);
-        }
+/// Programs get each round, one document a line (JSON) or after `---` (YAML); people what changed, if anything did.
+fn text(
+    report: &Report,
+    first: bool,
+    shown: &mut Vec<Shown>,
+    output: Output,
+    look: &Look,
+) -> Result<Option<String>, String> {
+    Ok(match output {
+        Output::Json => Some(serde_json::to_string(report).map_err(|e| e.to_string())?),
+        Output::Yaml => Some(format!("---\n{}", serde_saphyr::to_string(report).map_err(|e| e.to_string())?)),
         Output::Table => {
             let now: Vec<Shown> = report.servers.iter().map(key).collect();
-            if first {
-                crate::cli::say(&render::report(report, look));
-            } else {
-                let changed = report.servers.iter().filter(|server| !shown.contains(&key(server)));
-                changed.for_each(|server| crate::cli::say(&render::line(server, &report.probed.at)));
+            let before = std::mem::replace(shown, now);
+            let changed = report.servers.iter().filter(|server| !before.contains(&key(server)));
+            let lines: Vec<String> = changed.map(|server| render::line(server, &report.probed.at)).collect();
+            match first {
+                true => Some(render::report(report, look)),
+                false if lines.is_empty() => None,
+                false => Some(lines.join("\n")),
             }
-            *shown = now;
         }
-    }
-    Ok(())
+    })
 }
