@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 
 use certkeeper::gateway::{HandshakeError, Question, ServedChain, TcpDial, Versions, shake};
 use rustls::{CipherSuite, ProtocolVersion};
+use tokio::io::AsyncReadExt;
 
-use crate::servers::{PATIENCE, PKI, openssl};
+use crate::servers::{PATIENCE, PKI, Tcp, acceptor, openssl};
 
 async fn shaken(address: SocketAddr, versions: Versions) -> Result<ServedChain, HandshakeError> {
     shake(&TcpDial, &Question { versions, ..Question::new(address, "a.example.com", PATIENCE) }).await
@@ -64,4 +65,26 @@ async fn a_client_certificate_that_is_only_wished_for_ends_nothing() {
     let served = shaken(server.address, Versions::Any).await.expect("a handshake");
     assert!(served.asks_client && served.complete);
     assert_eq!(served.fingerprint.to_string(), PKI.ecdsa.fingerprint());
+}
+
+#[tokio::test]
+async fn no_application_data_is_ever_sent() {
+    let (seen, mut said) = tokio::sync::mpsc::channel(4);
+    let acceptor = acceptor(&PKI.rsa, &PKI.rsa);
+    let server = Tcp::start(move |stream| {
+        let (acceptor, seen) = (acceptor.clone(), seen.clone());
+        async move {
+            let mut stream = acceptor.accept(stream).await.expect("a handshake");
+            let mut data = Vec::new();
+            // The end may come without a farewell.
+            let _ = stream.read_to_end(&mut data).await;
+            seen.send(data).await.expect("somebody waits");
+        }
+    })
+    .await;
+    for versions in [Versions::Tls12, Versions::Tls13] {
+        shaken(server.address, versions).await.expect("a handshake");
+        let data = tokio::time::timeout(PATIENCE, said.recv()).await.expect("in time");
+        assert_eq!(data.as_deref(), Some(&[][..]), "{versions:?}");
+    }
 }

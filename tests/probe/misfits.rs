@@ -1,16 +1,12 @@
 //! Each way in which a handshake fails has a reason of its own.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use certkeeper::gateway::{Dial, HandshakeError, Stream, TcpDial, handshake};
-use certkeeper_simulator::ca::Issued;
 use futures::future::BoxFuture;
-use rustls::{ServerConfig, crypto::aws_lc_rs, server::ResolvesServerCert, sign::CertifiedKey};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tokio::{io::AsyncReadExt, net::TcpListener, time::Instant};
-use tokio_rustls::TlsAcceptor;
 
-use crate::servers::{PATIENCE, PKI, Tcp, openssl};
+use crate::servers::{PATIENCE, PKI, Tcp, acceptor, openssl};
 
 async fn fails(address: SocketAddr) -> HandshakeError {
     match handshake(&TcpDial, address, "a.example.com", PATIENCE).await {
@@ -85,33 +81,9 @@ async fn a_message_beyond_all_measure_is_too_big() {
     assert_eq!(error.reason().name, "too-big", "{error}");
 }
 
-/// Shows a chain and signs with another key.
-#[derive(Debug)]
-struct Impostor(Arc<CertifiedKey>);
-
-impl ResolvesServerCert for Impostor {
-    fn resolve(&self, _hello: rustls::server::ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.clone())
-    }
-}
-
-fn impostor(shown: &Issued, held: &Issued) -> TlsAcceptor {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let pem = shown.certificate();
-    let chain = CertificateDer::pem_slice_iter(pem.as_bytes()).map(|der| der.expect("a certificate"));
-    let key = PrivateKeyDer::from_pem_slice(held.key().as_bytes()).expect("a key");
-    let key = provider.key_provider.load_private_key(key).expect("a key");
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(Impostor(Arc::new(CertifiedKey::new(chain.collect(), key)))));
-    TlsAcceptor::from(Arc::new(config))
-}
-
 #[tokio::test]
 async fn who_shows_anothers_certificate_proves_nothing() {
-    let acceptor = impostor(&PKI.rsa, &PKI.other);
+    let acceptor = acceptor(&PKI.rsa, &PKI.other);
     let server = Tcp::start(move |stream| {
         let acceptor = acceptor.clone();
         async move {

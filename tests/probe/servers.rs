@@ -5,18 +5,22 @@ use std::{
     net::{SocketAddr, TcpListener as StdListener},
     path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::LazyLock,
+    sync::{Arc, LazyLock},
     time::Duration,
 };
 
-use super::envoys;
 use certkeeper_simulator::ca::{Algorithm, Ca, Issued};
 use chrono::Utc;
+use rustls::{ServerConfig, crypto::aws_lc_rs, server::ResolvesServerCert, sign::CertifiedKey};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     task::JoinSet,
 };
+use tokio_rustls::TlsAcceptor;
+
+use super::envoys;
 
 /// Long enough for a loaded machine; nothing waits that long where all is well.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -194,6 +198,31 @@ pub fn envoy(test: &str, pair: &Issued) -> Option<Envoy> {
     command.arg("-c").arg(&path).args(["--use-dynamic-base-id", "--concurrency", "1", "-l", "warning"]);
     let process = listening(command, folder, &[tls, mutual, proxied, plain, proxied_plain]);
     Some(Envoy { tls: process, mutual, proxied, plain, proxied_plain })
+}
+
+/// Shows this chain and signs with this key, whether they fit or not.
+#[derive(Debug)]
+struct Shows(Arc<CertifiedKey>);
+
+impl ResolvesServerCert for Shows {
+    fn resolve(&self, _hello: rustls::server::ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.clone())
+    }
+}
+
+/// Terminates TLS with the chain of one pair and the key of another.
+pub fn acceptor(shown: &Issued, held: &Issued) -> TlsAcceptor {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let pem = shown.certificate();
+    let chain = CertificateDer::pem_slice_iter(pem.as_bytes()).map(|der| der.expect("a certificate"));
+    let key = PrivateKeyDer::from_pem_slice(held.key().as_bytes()).expect("a key");
+    let key = provider.key_provider.load_private_key(key).expect("a key");
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(Shows(Arc::new(CertifiedKey::new(chain.collect(), key)))));
+    TlsAcceptor::from(Arc::new(config))
 }
 
 /// A server that does this with each connection.
