@@ -105,6 +105,8 @@ impl Drop for Watched {
 pub struct Secrets {
     client: Client,
     watched: Arc<Mutex<BTreeMap<ObjectName, Watched>>>,
+    /// How often each GatewayCertificate was woken.
+    changes: Arc<Mutex<BTreeMap<ObjectName, u64>>>,
     wake: mpsc::Sender<ObjectName>,
 }
 
@@ -118,7 +120,7 @@ impl Secrets {
     /// No watches yet. The name of each GatewayCertificate that a change concerns is sent to `wake`.
     #[must_use]
     pub fn new(client: Client, wake: mpsc::Sender<ObjectName>) -> Self {
-        Self { client, watched: Arc::default(), wake }
+        Self { client, watched: Arc::default(), changes: Arc::default(), wake }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<ObjectName, Watched>> {
@@ -155,6 +157,7 @@ impl Secrets {
             watched.interested.retain(|by| alive.contains(by));
             !watched.interested.is_empty()
         });
+        self.lock_changes().retain(|by, _| alive.contains(by));
     }
 
     /// Takes note of a state that a write or a read returned, unless the watch already brought a newer one.
@@ -171,6 +174,17 @@ impl Secrets {
                 }
             }
         };
+    }
+
+    /// How many changes of its Secrets this GatewayCertificate was woken for: whoever sees another figure than before
+    /// has old news.
+    #[must_use]
+    pub fn changes(&self, by: &ObjectName) -> u64 {
+        self.lock_changes().get(by).copied().unwrap_or_default()
+    }
+
+    fn lock_changes(&self) -> std::sync::MutexGuard<'_, BTreeMap<ObjectName, u64>> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many watches there are.
@@ -254,6 +268,7 @@ impl Secrets {
         let interested: Vec<ObjectName> =
             self.lock().get(name).map(|watched| watched.interested.iter().cloned().collect()).unwrap_or_default();
         for by in interested {
+            *self.lock_changes().entry(by.clone()).or_default() += 1;
             // The receiver is gone only at shutdown.
             let _ = self.wake.send(by).await;
         }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{OwnedRwLockReadGuard, OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 
 use crate::{cluster::copies::CopyHands, lifecycle::targets::CopyAction};
@@ -14,9 +14,10 @@ use crate::{cluster::copies::CopyHands, lifecycle::targets::CopyAction};
 const CALLS: usize = 16;
 /// … of which this many may be about copies that failed before: whoever hangs takes no more than these.
 const SECOND_TRIES: usize = 4;
-/// How long one look at the world is acted upon. Then it is looked at again: a new source is not kept waiting by the
-/// copies of the old one.
-const SLICE: Duration = Duration::from_millis(500);
+/// How long one look at the world is acted upon, unless what is copied changes before.
+const SLICE: Duration = Duration::from_secs(2);
+/// How long calls are waited for when nothing more can be begun: a new source is not kept waiting by whoever hangs.
+const PATIENCE: Duration = Duration::from_millis(500);
 /// How soon calls that are still under way are looked after.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -32,22 +33,25 @@ impl FanOut {
         Self { calls: Arc::new(Semaphore::new(CALLS)), second_tries: Arc::new(Semaphore::new(SECOND_TRIES)) }
     }
 
-    /// Carries out what can be within a slice of time, and says when to look again. A call that takes longer goes on by
-    /// itself; `working` is held until it ends.
+    /// Carries out what can be within a slice of time and until what is copied has `changed`, and says when to look
+    /// again. A call that takes longer goes on by itself; `working` is held until it ends.
     pub(super) async fn carry_out(
         &self,
         actions: Vec<CopyAction>,
         hands: &CopyHands,
         working: impl Fn() -> Option<OwnedRwLockReadGuard<()>>,
+        changed: impl Fn() -> bool,
     ) -> Duration {
         let end = Instant::now() + SLICE;
         let mut calls = JoinSet::new();
         for action in actions {
-            let Some(permits) = self.permits(action.again, end).await else {
-                if Instant::now() >= end {
-                    break;
-                }
-                continue;
+            if Instant::now() >= end || changed() {
+                break;
+            }
+            let permits = match self.permits(action.again).await {
+                Room::Here(permits) => permits,
+                Room::Later => continue,
+                Room::None => break,
             };
             let Some(working) = working() else { break };
             if !hands.store.begin(&action.place) {
@@ -61,19 +65,32 @@ impl FanOut {
                 hands.carry_out(&action).await;
             });
         }
-        while !calls.is_empty() && timeout_at(end, calls.join_next()).await.is_ok() {}
+        let end = Instant::now() + PATIENCE;
+        while !calls.is_empty() && !changed() && timeout_at(end, calls.join_next()).await.is_ok() {}
         let under_way = !calls.is_empty();
         calls.detach_all();
         if under_way { LOOK_AGAIN } else { Duration::from_millis(1) }
     }
 
-    /// `None`: there is no room now. What failed before does not wait for room, it comes later.
-    async fn permits(&self, again: bool, end: Instant) -> Option<Vec<OwnedSemaphorePermit>> {
+    async fn permits(&self, again: bool) -> Room {
         let mut permits = Vec::with_capacity(2);
         if again {
-            permits.push(self.second_tries.clone().try_acquire_owned().ok()?);
+            let Ok(permit) = self.second_tries.clone().try_acquire_owned() else { return Room::Later };
+            permits.push(permit);
         }
-        permits.push(timeout_at(end, self.calls.clone().acquire_owned()).await.ok()?.ok()?);
-        Some(permits)
+        match timeout(PATIENCE, self.calls.clone().acquire_owned()).await {
+            Ok(Ok(permit)) => permits.push(permit),
+            _ => return Room::None,
+        }
+        Room::Here(permits)
     }
+}
+
+/// Whether another call may be begun.
+enum Room {
+    Here(Vec<OwnedSemaphorePermit>),
+    /// What failed before does not wait for room, it comes later.
+    Later,
+    /// Every call hangs.
+    None,
 }

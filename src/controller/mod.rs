@@ -242,6 +242,7 @@ impl Context {
     async fn round(&self, object: &mut GatewayCertificate) -> Result<Requeue, CallError> {
         let settings = &self.runtime.settings;
         let now = self.runtime.clock.now();
+        let seen = self.eyes.secrets.changes(&name_of(object));
         let mut observed = gather(object, self.others(object), &self.eyes, settings);
         let plan = decide(&observed, now, settings);
         let failure = self.act(&plan, object).await?;
@@ -253,22 +254,33 @@ impl Context {
         }
         self.tell(&plan, object).await?;
         if !plan.copies.is_empty() {
-            return Ok(Requeue::requeue(self.distribute(plan.copies, object).await));
+            return Ok(Requeue::requeue(self.distribute(plan.copies, object, seen).await));
         }
         let wait = plan.wake_at.and_then(|at| (at - now).to_std().ok()).map_or(RESYNC, |wait| wait.min(RESYNC));
         Ok(Requeue::requeue(wait.max(Duration::from_millis(1))))
     }
 
-    /// Writes copies for a while, and says when to look again.
-    async fn distribute(&self, actions: Vec<CopyAction>, object: &GatewayCertificate) -> Duration {
+    /// Writes copies for a while, and says when to look again. `seen`: the changes that the decision knew of.
+    async fn distribute(&self, actions: Vec<CopyAction>, object: &GatewayCertificate, seen: u64) -> Duration {
         let hands = CopyHands {
             client: self.runtime.client.clone(),
             store: self.eyes.copies.clone(),
             clock: self.runtime.clock.clone(),
             owner: name_of(object),
         };
+        let owner = &hands.owner;
+        let reference = ObjectRef::<GatewayCertificate>::new(&owner.name).within(&owner.namespace);
+        let is_newer = |other: Arc<GatewayCertificate>| {
+            other.metadata.generation != object.metadata.generation
+                || other.metadata.deletion_timestamp != object.metadata.deletion_timestamp
+        };
+        let changed = || {
+            self.eyes.secrets.changes(owner) != seen
+                || self.stores.iter().filter_map(|store| store.get(&reference)).any(is_newer)
+        };
         // Nobody begins anything once the end has been asked for.
-        self.fan_out.carry_out(actions, &hands, || self.working.clone().try_read_owned().ok()).await
+        let working = || self.working.clone().try_read_owned().ok();
+        self.fan_out.carry_out(actions, &hands, working, changed).await
     }
 
     /// Carries out the actions in their order, until one fails.

@@ -5,6 +5,7 @@ mod contents;
 mod distribution;
 mod places;
 mod selector;
+mod telling;
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -66,7 +66,7 @@ pub(crate) async fn measure(options: &Options) -> Outcome<bool> {
     let pid = certkeeper.program_id().ok_or("certkeeper has no process id")?;
     say(&format!("peak RSS once all are there: {}", megabytes(peak(pid)?)))?;
 
-    let ratio = stage.rotate(options).await?;
+    let ratio = stage.rotate(options, pid).await?;
     stage.distributed()?;
     let memory = peak(pid)?;
     if !options.listed {
@@ -210,7 +210,7 @@ impl Stage {
     }
 
     /// Rotations of certkeeper and of the bare loop in turn. What part of the bare loop's throughput was reached.
-    async fn rotate(&mut self, options: &Options) -> Outcome<f64> {
+    async fn rotate(&mut self, options: &Options, pid: u32) -> Outcome<f64> {
         self.onlooker.abort();
         let mut said = self.told("").await?;
         let value = |text: &str| -> Vec<(&'static str, String)> {
@@ -222,15 +222,21 @@ impl Stage {
         let mut bare = Bare::create(self.plane.client()?, &self.namespaces, &value("a")).await?;
         let (mut ours, mut theirs) = (Vec::<Duration>::new(), Vec::new());
         let mut calls_of_all = Vec::new();
+        let us = std::process::id();
+        let (mut our_work, mut their_work) = (Duration::ZERO, Duration::ZERO);
         for number in 0..options.rotations {
+            let idle = processor_time(us)?;
             theirs.push(bare.rotate(&value(&format!("{}", number % 10))).await?);
+            their_work += processor_time(us)?.saturating_sub(idle);
             let before = calls(&self.plane.audit_log(), &self.walk.user)?;
+            let idle = processor_time(pid)?;
             let pair = self.walk.supplied(&[&format!("*.{}", self.walk.domain())], time::Duration::days(90))?;
             let pair: Value = serde_json::from_str(&pair)?;
             let api: Api<Secret> = Api::namespaced(self.plane.client()?, &self.walk.namespace);
             api.patch(Walk::SOURCE, &PatchParams::apply("kubectl").force(), &Patch::Apply(&pair)).await?;
             said = self.told(&said).await?;
             tokio::time::sleep(Duration::from_secs(1)).await;
+            our_work += processor_time(pid)?.saturating_sub(idle);
             let log = self.plane.audit_log();
             // From the API server's own log: whoever looks on by a watch would cost more than is measured.
             ours.push(last_write(&log, COPY)?.duration_since(last_write(&log, Walk::SOURCE)?).try_into()?);
@@ -253,6 +259,13 @@ impl Stage {
             "calls of the last rotation, all in all: {last:?}; a target: {:.3} writes, {:.3} reads",
             per_target(&["update", "patch", "create", "delete"]),
             per_target(&["get", "list"])
+        ))?;
+        let writes = count * options.rotations as f64;
+        let each = |work: Duration| work.as_secs_f64() * 1e6 / writes;
+        say(&format!(
+            "processor time a copy: {:.0} us, of which its watch is a part; bare loop {:.0} us",
+            each(our_work),
+            each(their_work)
         ))?;
         let total = |times: &[Duration]| times.iter().sum::<Duration>().as_secs_f64();
         Ok(total(&theirs) / total(&ours))
