@@ -5,16 +5,83 @@ use serde_json::{Value, json};
 
 use crate::{
     pki::{self, Ca},
-    world::{World, holds},
+    world::{World, holds, normalised},
 };
 
-/// The rules as the page has them, with the names of the scenario.
-fn documented() -> (Value, Value) {
+/// The rules as the page has them, with the names of the scenario: in the home namespace, in the gateway's, in each
+/// namespace of a copy, and in the cluster.
+fn all_documented(copy: &str, open_copy: &str) -> [Value; 4] {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/permissions.md")).expect("the page");
     let page = page.replace("kyma-gateway-certs", "gw-certs").replace("my-certificate", "supplied");
+    let page = page.replace("my-copy", copy).replace("my-open-copy", open_copy).replace("my-workload", "web");
     let mut blocks = page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().expect("an end"));
-    let mut next = || serde_saphyr::from_str(blocks.next().expect("two blocks of rules")).expect("YAML");
-    (next(), next())
+    let mut next = || serde_saphyr::from_str(blocks.next().expect("a block of rules")).expect("YAML");
+    [next(), next(), next(), next()]
+}
+
+fn documented() -> (Value, Value) {
+    let [home, mesh, _, _] = all_documented("", "");
+    (home, mesh)
+}
+
+#[tokio::test]
+async fn the_documented_rules_are_enough_for_copies() {
+    let (home, mesh) = documented();
+    let Some((world, client)) = World::restricted("rights: copies", home, mesh).await else { return };
+    let (copy, open_copy) = (world.own("copy"), world.own("open"));
+    let [_, _, listed, cluster] = all_documented(&copy, &open_copy);
+    let namespace = world.own("a");
+    world.labelled_namespace(&namespace, json!({"copies": world.home})).await;
+    world.grant(Some(&namespace), &listed).await;
+    world.grant(None, &cluster).await;
+    let ca = Ca::new();
+    let first = ca.issue(&[pki::WILDCARD]);
+    world.supply(&first).await;
+    world
+        .ask(json!({"deletionPolicy": "DeleteTargets", "targets": [
+            {"name": "listed", "secretName": copy, "layout": "tls", "namespaces": [namespace]},
+            {"name": "open", "secretName": open_copy, "layout": "certificate-only",
+             "namespaceSelector": {"matchLabels": {"copies": world.home}}},
+        ]}))
+        .await;
+    let grants = [format!("{namespace}/{copy}"), format!("*/{open_copy}")];
+    let _keeper = world.keeper_with(world.settings_with(&grants.each_ref().map(String::as_str)), client);
+    world.condition("x", "Distributed", "True", "Distributed").await;
+    let second = ca.issue(&[pki::WILDCARD]);
+    world.supply(&second).await;
+    let (chain, key) = normalised(&second);
+    world.copied(&namespace, &copy, &[("tls.crt", &chain), ("tls.key", &key)]).await;
+    world.copied(&namespace, &open_copy, &[("tls.crt", &chain)]).await;
+    world.objects().delete("x", &Default::default()).await.expect("deleted");
+    world.gone(&namespace, &copy).await;
+    world.gone(&namespace, &open_copy).await;
+}
+
+#[tokio::test]
+async fn a_missing_right_to_a_copy_names_the_rule_and_the_others_are_made() {
+    let (home, mesh) = documented();
+    let Some((world, client)) = World::restricted("rights: a copy", home, mesh).await else { return };
+    let copy = world.own("copy");
+    let [_, _, listed, _] = all_documented(&copy, "");
+    let (granted, not_granted) = (world.own("granted"), world.own("not-granted"));
+    for namespace in [&granted, &not_granted] {
+        world.namespace(namespace).await;
+    }
+    world.grant(Some(&granted), &listed).await;
+    let pair = Ca::new().issue(&[pki::WILDCARD]);
+    world.supply(&pair).await;
+    let target = json!({"name": "t", "secretName": copy, "layout": "tls", "namespaces": [granted, not_granted]});
+    world.ask(json!({"targets": [target]})).await;
+    let _keeper = world.keeper_with(world.settings_with(&[&format!("*/{copy}")]), client);
+    let (chain, key) = normalised(&pair);
+    world.copied(&granted, &copy, &[("tls.crt", &chain), ("tls.key", &key)]).await;
+    let message = world.condition("x", "Distributed", "False", "TargetsFailed").await;
+    let named = message.contains(&format!("resourceNames [\"{copy}\"]")) && message.contains(&not_granted);
+    assert!(named, "{message}");
+    world.is_silent().await;
+    world.grant(Some(&not_granted), &listed).await;
+    world.copied(&not_granted, &copy, &[("tls.crt", &chain), ("tls.key", &key)]).await;
+    world.condition("x", "Distributed", "True", "Distributed").await;
 }
 
 #[tokio::test]

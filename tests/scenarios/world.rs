@@ -27,13 +27,12 @@ use k8s_openapi::{
     api::{
         core::v1::{Namespace, Secret},
         events::v1::Event,
-        rbac::v1::{Role, RoleBinding},
     },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{
     Api, Client, CustomResourceExt, ResourceExt,
-    api::{ListParams, Patch, PatchParams, PostParams},
+    api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams, TypeMeta},
 };
 use serde_json::{Value, json};
 use tokio::{task::JoinHandle, time::Instant};
@@ -124,23 +123,38 @@ impl World {
     pub async fn restricted(scenario: &str, home: Value, mesh: Value) -> Option<(Self, Client)> {
         let plane = certkeeper_control_plane::shared_or_left_out(scenario).await.expect("a control plane")?;
         let world = Self::new(plane.client().expect("a client"), None).await;
-        let user = format!("user-{}", world.home);
-        for (namespace, rules) in [(&world.home, home), (&world.mesh, mesh)] {
-            let role: Role =
-                serde_json::from_value(json!({"metadata": {"name": "keeper"}, "rules": rules})).expect("rules");
-            let api: Api<Role> = Api::namespaced(world.client.clone(), namespace);
-            api.create(&PostParams::default(), &role).await.expect("a Role");
-            let binding: RoleBinding = serde_json::from_value(json!({
-                "metadata": {"name": "keeper"},
-                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "keeper"},
-                "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
-            }))
-            .expect("a binding");
-            let api: Api<RoleBinding> = Api::namespaced(world.client.clone(), namespace);
-            api.create(&PostParams::default(), &binding).await.expect("a RoleBinding");
-        }
+        let user = world.user();
+        world.grant(Some(&world.home), &home).await;
+        world.grant(Some(&world.mesh), &mesh).await;
         let client = plane.client_for(&user, &[]).await.expect("a client");
         Some((world, guarded(client)))
+    }
+
+    fn user(&self) -> String {
+        format!("user-{}", self.home)
+    }
+
+    /// Gives the user of [`Self::restricted`] these rules, in a namespace or in the cluster.
+    pub async fn grant(&self, namespace: Option<&str>, rules: &Value) {
+        let group = "rbac.authorization.k8s.io";
+        let kind = if namespace.is_some() { "Role" } else { "ClusterRole" };
+        let name = self.own("keeper");
+        let role = json!({"metadata": {"name": name}, "rules": rules});
+        let binding = json!({
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": group, "kind": kind, "name": name},
+            "subjects": [{"apiGroup": group, "kind": "User", "name": self.user()}],
+        });
+        for (kind, object) in [(kind.to_owned(), role), (format!("{kind}Binding"), binding)] {
+            let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, "v1", &kind));
+            let api: Api<DynamicObject> = match namespace {
+                Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
+                None => Api::all_with(self.client.clone(), &resource),
+            };
+            let mut object: DynamicObject = serde_json::from_value(object).expect("an object");
+            object.types = Some(TypeMeta { api_version: format!("{group}/v1"), kind });
+            api.create(&PostParams::default(), &object).await.expect("granted");
+        }
     }
 
     /// `None` where the real API server is left out by the person's own word.
