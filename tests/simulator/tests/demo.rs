@@ -7,7 +7,7 @@ use std::{
 };
 
 /// How many steps the demo has.
-const STEPS: usize = 12;
+const STEPS: usize = 15;
 
 fn demo(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_demo"));
@@ -45,10 +45,22 @@ fn the_demo_sees_every_step_happen_and_says_so() {
         "without keys \"cert\" and \"key\"",
         "from the last good pair",
         "field manager \"kubectl-edit\"",
+        "namespace shop does not exist: create it, or take it off the list",
+        "Secret shop/gateway-certificate is there after",
+        "Secret shop/gateway-pair is there after",
+        "Secret blog/gateway-certificate is there after",
+        "all three copies hold",
+        "Distributed=True (Distributed): all 3 copies hold fingerprint",
+        "Secret shop/gateway-pair is there again after",
+        "Secret attic/gateway-certificate belongs to field manager \"attic-tenant\"",
+        "the Secret is as it was",
+        "Secret attic/gateway-certificate is there after",
+        "Distributed=True (Distributed): all 4 copies hold fingerprint",
         "0 writes in 1.0 s, by anybody",
-        "told as Events, each thing once: 7 Promoted, 4 Refused, 4 Restored",
-        "steps seen 12 of 12",
+        "told as Events, each thing once: 1 ForeignOwner, 1 NamespaceMissing, 8 Promoted, 4 Refused, 4 Restored",
+        "steps seen 15 of 15",
         "completed, 0 failed",
+        "cause to copy",
         "rights it lacked none",
         "Every step was seen to happen.",
     ];

@@ -23,6 +23,7 @@ use tokio::{runtime, sync::oneshot, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    components::{PAIR, PUBLIC, SHOP},
     missed::{Missed, Seen},
     stage::{GATEWAY_SECRET, HOME, MESH, SOURCE},
 };
@@ -30,8 +31,11 @@ use crate::{
 /// Who certkeeper is to the API server.
 const USER: &str = "system:serviceaccount:kyma-system:certkeeper";
 
-/// A rule: namespace, resource, names (all if empty), verbs.
+/// A rule: namespace (or [`ANYWHERE`]), resource, names (all if empty), verbs.
 type Rule = (&'static str, &'static str, &'static [&'static str], &'static [&'static str]);
+
+/// A ClusterRole: every namespace, and what lies in none.
+const ANYWHERE: &str = "*";
 
 /// What certkeeper may do: the rules of docs/permissions.md.
 const RIGHTS: &[Rule] = &[
@@ -41,7 +45,13 @@ const RIGHTS: &[Rule] = &[
     (HOME, "events", &[], &["create"]),
     (MESH, "secrets", KEPT, &["get", "list", "watch", "create", "patch", "update"]),
     (MESH, "secrets", &[KEPT[1]], &["delete"]),
+    (ANYWHERE, "namespaces", &[], &["list", "watch"]),
+    (ANYWHERE, "secrets", &[PUBLIC], COPY),
+    (SHOP, "secrets", &[PAIR], COPY),
 ];
+
+/// What a copy needs.
+const COPY: &[&str] = &["get", "list", "watch", "create", "patch", "update", "delete"];
 
 /// The Secrets that it keeps.
 const KEPT: &[&str] = &[GATEWAY_SECRET, "kyma-gateway-certs-last-good"];
@@ -51,7 +61,7 @@ pub(crate) fn restrict(server: &ApiServer) {
     server.set_authorizer(|call| {
         let named = |names: &[&str]| names.is_empty() || call.name.as_deref().is_some_and(|name| names.contains(&name));
         let allows = |(namespace, resource, names, verbs): &Rule| {
-            call.namespace.as_deref() == Some(*namespace)
+            (*namespace == ANYWHERE || call.namespace.as_deref() == Some(*namespace))
                 && call.resource == *resource
                 && verbs.contains(&call.verb.as_str())
                 && named(names)
@@ -134,7 +144,8 @@ impl Keeper {
         let (sender, ended) = oneshot::channel();
         let (server, token) = (server.clone(), stop.clone());
         runtime.spawn(async move {
-            let settings = Settings { namespaces: vec![HOME.to_owned()], ..Settings::default() };
+            let mut settings = Settings { namespaces: vec![HOME.to_owned()], ..Settings::default() };
+            settings.allow.extend([format!("*/{PUBLIC}"), format!("{SHOP}/{PAIR}")]);
             let client = guarded(identified(server.client()));
             let clock = Arc::new(SystemClock);
             run(Runtime { client, clock, settings, instance: "certkeeper-demo".to_owned() }, token).await;

@@ -5,6 +5,7 @@
 //! only if every step was seen to happen.
 
 mod account;
+mod components;
 mod keeper;
 mod missed;
 mod stage;

@@ -66,7 +66,7 @@ pub(crate) struct Place {
 pub(crate) struct Stage {
     server: ApiServer,
     /// A person with all rights.
-    person: Client,
+    pub(crate) person: Client,
     ca: Ca,
     pub(crate) places: Vec<Place>,
     /// What visitors of gateways that are gone counted.

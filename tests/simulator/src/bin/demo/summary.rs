@@ -18,6 +18,8 @@ pub(crate) struct Tally {
     pub(crate) promoted: Vec<Duration>,
     /// From damage to the gateway's Secret to certkeeper's write that puts it right.
     pub(crate) restored: Vec<Duration>,
+    /// From what made a copy necessary to the copy's being there.
+    pub(crate) copied: Vec<Duration>,
     /// Runs of handshakes that showed a leaf which certkeeper had not chosen.
     pub(crate) foreign: usize,
     /// Rests between steps.
@@ -60,6 +62,7 @@ pub(crate) fn print(account: &Account, tally: &Tally, stage: Option<&Stage>, ste
     account.row("write to served", Paint::Plain, &spread(&tally.served));
     account.row("write to promoted", Paint::Plain, &spread(&tally.promoted));
     account.row("damage to restored", Paint::Plain, &spread(&tally.restored));
+    account.row("cause to copy", Paint::Plain, &spread(&tally.copied));
     if let Some(stage) = stage {
         account.row("certkeeper's writes", Paint::Plain, &writes(&stage.meter.writes()));
         let refused = stage.meter.refused();

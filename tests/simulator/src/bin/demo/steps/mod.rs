@@ -1,5 +1,6 @@
 //! The steps of the demo, and what they share.
 
+mod copies;
 mod mishap;
 mod promotion;
 mod refusal;
@@ -84,6 +85,21 @@ pub(crate) const STEPS: &[Step] = &[
         title: "Somebody edits the gateway's Secret, and is named",
         why: "A certificate belongs into the source, where it is checked.",
         play: |demo| Box::pin(mishap::edited(demo)),
+    },
+    Step {
+        title: "A namespace appears, and has its copy",
+        why: "Other components need the certificate, too: by label where no key is borne, by name where one is.",
+        play: |demo| Box::pin(copies::appear(demo)),
+    },
+    Step {
+        title: "A copy is deleted, and restored",
+        why: "Whoever mounts it would notice at the next restart of a pod.",
+        play: |demo| Box::pin(copies::deleted(demo)),
+    },
+    Step {
+        title: "A Secret of somebody else in the way is left alone, and its owner named",
+        why: "certkeeper fights nobody: it says what is in the way, and goes on once it is gone.",
+        play: |demo| Box::pin(copies::in_the_way(demo)),
     },
     Step {
         title: "Silence",

@@ -12,7 +12,7 @@ use crate::{
 
 /// How much of what certkeeper says is repeated.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Words {
+pub(super) enum Words {
     All,
     Few,
     None,
@@ -67,7 +67,7 @@ pub(super) async fn again(demo: &mut Demo) -> Seen<()> {
 }
 
 /// Supplies a pair, and waits until it is promoted and served by all.
-async fn promote(demo: &mut Demo, pair: Issued, words: Words) -> Seen<()> {
+pub(super) async fn promote(demo: &mut Demo, pair: Issued, words: Words) -> Seen<()> {
     let fingerprint = pair.fingerprint().to_owned();
     let stage = demo.stage()?;
     let (told, marks) = (stage.object.told(), stage.marks());
