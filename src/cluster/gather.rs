@@ -167,7 +167,9 @@ pub(super) fn version_of(object: &impl kube::Resource) -> Version {
     Version { uid: object.uid().unwrap_or_default(), resource_version: object.resource_version().unwrap_or_default() }
 }
 
-fn wants(namespace: &str, spec: &GatewayCertificateSpec) -> Wants {
+/// What a spec asks for. `namespace` is that of its GatewayCertificate.
+#[must_use]
+pub fn wants(namespace: &str, spec: &GatewayCertificateSpec) -> Wants {
     let byo = spec.byo.as_ref();
     let source = byo.and_then(|byo| byo.secret_ref.as_ref()).map(|secret| ObjectName::new(namespace, &secret.name));
     let roots = byo.and_then(|byo| byo.trust.as_ref()).map(|trust| Roots::from_pem(trust.roots.as_bytes()));

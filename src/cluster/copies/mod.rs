@@ -2,6 +2,7 @@
 
 mod facts;
 mod hands;
+mod look;
 mod namespaces;
 mod roll;
 
@@ -26,6 +27,7 @@ use crate::lifecycle::{
 };
 
 pub use hands::CopyHands;
+pub use look::{all_namespaces, look_once};
 pub use namespaces::NamespaceWatch;
 
 use facts::{Extra, Known};

@@ -38,6 +38,11 @@ impl SecretKind {
         }
     }
 
+    /// Whether a copy with this note has another type, which cannot be changed in place.
+    pub(super) fn differs_in(self, note: &str) -> bool {
+        note.split_once(':').is_some_and(|(tag, _)| tag != self.tag())
+    }
+
     fn tag(self) -> &'static str {
         match self {
             Self::Tls => "tls",
@@ -80,7 +85,7 @@ impl Contents {
             kind: target.kind,
             fingerprint: pair.fingerprint().to_string().into(),
             note: format!("{}:{digest}", target.kind.tag()),
-            key_list: target.keys.keys().map(String::as_str).collect::<Vec<_>>().join(","),
+            key_list: key_list(&target.keys),
             keys: target.keys.clone(),
             pair: pair.clone(),
             authorities,
@@ -98,9 +103,9 @@ impl Contents {
             (key.as_str(), value)
         })
     }
+}
 
-    /// Whether a copy with this note has another type than ours, which cannot be changed in place.
-    pub(super) fn has_other_kind(&self, note: &str) -> bool {
-        note.split_once(':').is_some_and(|(tag, _)| tag != self.kind.tag())
-    }
+/// The keys, comma-separated in their order.
+pub(super) fn key_list(keys: &BTreeMap<String, Content>) -> String {
+    keys.keys().map(String::as_str).collect::<Vec<_>>().join(",")
 }

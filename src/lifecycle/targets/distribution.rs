@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     Contents, Copy, CopyAction, CopyTask, Observation, ScopeSight, Sight, Target, TargetsReport,
+    marks::{is_fought_over, is_unedited, stranger},
     places::{self, Desired, desired, failure},
 };
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
         observed::{FailureKind, ObjectName, Observed, Settings, Undo},
         plan::{Condition, Entry},
         reason::Reason,
-        stance::{Stance, undone_too_often},
+        stance::Stance,
     },
 };
 
@@ -260,7 +261,7 @@ impl<'a> Work<'a> {
         if noted && ours && copy.compared.is_none() {
             return Ok(Some(CopyTask::Compare { base, contents: contents.clone() }));
         }
-        if copy.note.as_deref().is_some_and(|note| contents.has_other_kind(note)) {
+        if copy.note.as_deref().is_some_and(|note| contents.kind.differs_in(note)) {
             if is_unedited(copy) {
                 return Ok(Some(CopyTask::Delete { base }));
             }
@@ -273,7 +274,7 @@ impl<'a> Work<'a> {
         }
         let mut undone = copy.undone.clone();
         if let Some(writer) = &copy.foreign_writer {
-            if undone_too_often(&undone, &writer.manager) {
+            if is_fought_over(copy) {
                 let message = format!(
                     "Secret {place} is written by field manager \"{}\", which undid certkeeper's write three times \
                      within an hour: stop it, or name the copy otherwise (secretName); it is left alone",
@@ -289,23 +290,11 @@ impl<'a> Work<'a> {
 
     /// Who owns it, if it is neither ours nor left behind by a GatewayCertificate that is gone.
     fn stranger(&self, copy: &Copy) -> Option<String> {
-        if let Some(foreign) = &copy.foreign {
-            return Some(foreign.clone());
-        }
-        match (&copy.owner, &copy.note) {
-            (Some(owner), Some(_)) if *owner == self.us => None,
-            (Some(owner), note) => {
-                let served =
-                    owner.split_once('/').is_some_and(|(ns, _)| self.settings.namespaces.iter().any(|s| s == ns));
-                let gone = served && !self.observed.peers.contains(owner);
-                let orphan = gone && note.is_some();
-                (!orphan).then(|| format!("GatewayCertificate {owner}"))
-            }
-            (None, _) => Some(copy.foreign_writer.as_ref().map_or_else(
-                || "somebody else (it has no owner annotation of certkeeper)".to_owned(),
-                |writer| format!("field manager \"{}\"", writer.manager),
-            )),
-        }
+        let gone = |owner: &str| {
+            let served = owner.split_once('/').is_some_and(|(ns, _)| self.settings.namespaces.iter().any(|s| s == ns));
+            served && !self.observed.peers.contains(owner)
+        };
+        stranger(copy, &self.us, gone)
     }
 
     /// Deletes what is ours, unedited and no longer asked for. Returns the copies that are still there for that.
@@ -368,11 +357,6 @@ impl<'a> Work<'a> {
         let list = |namespaces: Option<BTreeSet<String>>| namespaces.unwrap_or_default().into_iter().collect();
         named.into_iter().map(|(secret_name, n)| super::Placed { secret_name, namespaces: list(n) }).collect()
     }
-}
-
-/// Only certkeeper wrote its values since it was made.
-fn is_unedited(copy: &Copy) -> bool {
-    copy.foreign_writer.is_none() && copy.note.is_some() && !copy.our_keys.is_empty()
 }
 
 fn roll(target: &Target, contents: &Contents, seen: Option<&Observation>) -> Option<CopyTask> {

@@ -3,8 +3,10 @@
 
 mod contents;
 mod distribution;
+mod marks;
 mod places;
 mod selector;
+mod survey;
 mod telling;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -16,6 +18,7 @@ use super::observed::{FailureKind, ObjectName, Undo, Version};
 pub use contents::{Content, Contents, SecretKind};
 pub use places::{Scope, scopes};
 pub use selector::{Requirement, Selector};
+pub use survey::{CopyState, Look, Standing, Survey};
 
 pub(super) use distribution::{Distribution, Promoted, distribute, remove_all};
 

@@ -1,15 +1,17 @@
 //! `certkeeper status`
 
-use std::{io::IsTerminal, process::ExitCode};
+mod targets;
+
+use std::{collections::BTreeSet, io::IsTerminal, process::ExitCode};
 
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
-use kube::{Api, ResourceExt};
+use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
 use super::ClusterArgs;
 use crate::{
     api::GatewayCertificate,
-    cluster::{client::connect, error::bounded},
+    cluster::{client::connect, error::bounded, gather::name_of},
 };
 
 /// How the answer looks.
@@ -35,29 +37,40 @@ pub(super) struct Status {
     /// Look in all namespaces
     #[arg(long, short = 'A')]
     all_namespaces: bool,
+    /// List every copy of NAME's targets, as it lies in the cluster now
+    #[arg(long)]
+    targets: bool,
     /// How the answer looks
     #[arg(long, short = 'o', value_enum, default_value_t)]
     output: Output,
 }
 
+/// What was found.
+struct Found {
+    /// Those that were asked for.
+    objects: Vec<GatewayCertificate>,
+    /// Every one that is there, as `namespace/name`.
+    all: BTreeSet<String>,
+}
+
 impl Status {
     pub(super) fn main(self) -> Result<ExitCode, String> {
-        let output = self.output;
-        let objects = super::runtime()?.block_on(self.look())?;
-        match output {
-            Output::Table => super::say(&objects.iter().map(describe).collect::<Vec<_>>().join("\n")),
-            Output::Json => super::say(&serde_json::to_string_pretty(&json(&objects)).map_err(|e| e.to_string())?),
+        let (output, targets) = (self.output, self.targets);
+        if targets && self.name.is_none() {
+            let message = "--targets lists the copies of one GatewayCertificate: give its NAME";
+            return Err(format!("{message}, as in `certkeeper status NAME --targets`"));
         }
-        let unwell =
-            objects.iter().any(|object| condition(object, "Ready").is_none_or(|ready| ready.status == "False"));
-        Ok(if unwell { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        super::runtime()?.block_on(async {
+            let client = connect(&self.cluster.clone().into()).await.map_err(|e| e.to_string())?;
+            let found = self.look(&client).await?;
+            if targets { targets::show(&client, &found, output).await } else { show(&found.objects, output) }
+        })
     }
 
-    async fn look(self) -> Result<Vec<GatewayCertificate>, String> {
-        let client = connect(&self.cluster.into()).await.map_err(|e| e.to_string())?;
+    async fn look(self, client: &Client) -> Result<Found, String> {
         let namespace = self.namespace.unwrap_or_else(|| client.default_namespace().to_owned());
         let api: Api<GatewayCertificate> =
-            if self.all_namespaces { Api::all(client) } else { Api::namespaced(client, &namespace) };
+            if self.all_namespaces { Api::all(client.clone()) } else { Api::namespaced(client.clone(), &namespace) };
         let explain = |error| match error {
             crate::cluster::error::CallError::Stale => {
                 "the server has no GatewayCertificates: apply `certkeeper crds` first".to_owned()
@@ -65,6 +78,7 @@ impl Status {
             crate::cluster::error::CallError::Failed(_, message) => message,
         };
         let mut objects = bounded(api.list(&kube::api::ListParams::default())).await.map_err(explain)?.items;
+        let all = objects.iter().map(|object| name_of(object).to_string()).collect();
         if let Some(name) = self.name {
             objects.retain(|object| object.name_any() == name);
             if objects.is_empty() {
@@ -77,8 +91,18 @@ impl Status {
         if objects.is_empty() {
             return Err(format!("there is no GatewayCertificate in {}", place(self.all_namespaces, &namespace)));
         }
-        Ok(objects)
+        Ok(Found { objects, all })
     }
+}
+
+/// Shows each object, as its status tells of it.
+fn show(objects: &[GatewayCertificate], output: Output) -> Result<ExitCode, String> {
+    match output {
+        Output::Table => super::say(&objects.iter().map(describe).collect::<Vec<_>>().join("\n")),
+        Output::Json => super::say(&serde_json::to_string_pretty(&json(objects)).map_err(|e| e.to_string())?),
+    }
+    let unwell = objects.iter().any(|object| condition(object, "Ready").is_none_or(|ready| ready.status == "False"));
+    Ok(if unwell { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn place(all: bool, namespace: &str) -> String {
