@@ -71,7 +71,11 @@ async fn a_workload_is_rolled_once_for_each_new_certificate(world: World) {
     deploy(&world).await;
     let keeper = world.keeper_with(settings(&world), world.client.clone());
     world.condition("x", "Distributed", "True", "Distributed").await;
-    assert_eq!(marks(&world).await, (Some(first.fingerprint()), None), "what has just been installed is not rolled");
+    world
+        .eventually("it is marked, not rolled: it has just been installed", || async {
+            (marks(&world).await == (Some(first.fingerprint()), None)).then_some(())
+        })
+        .await;
     world.supply(&second).await;
     world
         .eventually("it is rolled", || async {
