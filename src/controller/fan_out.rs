@@ -44,14 +44,21 @@ impl FanOut {
     ) -> Duration {
         let end = Instant::now() + SLICE;
         let mut calls = JoinSet::new();
+        let mut postponed = false;
         for action in actions {
             if Instant::now() >= end || changed() {
                 break;
             }
             let permits = match self.permits(action.again).await {
                 Room::Here(permits) => permits,
-                Room::Later => continue,
-                Room::None => break,
+                Room::Later => {
+                    postponed = true;
+                    continue;
+                }
+                Room::None => {
+                    postponed = true;
+                    break;
+                }
             };
             let Some(working) = working() else { break };
             if !hands.store.begin(&action.place) {
@@ -69,7 +76,7 @@ impl FanOut {
         while !calls.is_empty() && !changed() && timeout_at(end, calls.join_next()).await.is_ok() {}
         let under_way = !calls.is_empty();
         calls.detach_all();
-        if under_way { LOOK_AGAIN } else { Duration::from_millis(1) }
+        if under_way || postponed { LOOK_AGAIN } else { Duration::from_millis(1) }
     }
 
     async fn permits(&self, again: bool) -> Room {
@@ -93,4 +100,62 @@ enum Room {
     Later,
     /// Every call hangs.
     None,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use kube::{Client, client::Body};
+    use tokio::sync::RwLock;
+
+    use super::*;
+    use crate::{
+        clock::SystemClock,
+        cluster::copies::CopyStore,
+        lifecycle::{ObjectName, Version, targets::CopyTask},
+    };
+
+    /// Hands whose API server never answers.
+    fn hands() -> CopyHands {
+        let silent = tower::service_fn(|_: http::Request<Body>| {
+            std::future::pending::<Result<http::Response<Body>, kube::Error>>()
+        });
+        let client = Client::new(silent, "default");
+        let (wake, _) = tokio::sync::mpsc::channel(1);
+        let store = CopyStore::new(client.clone(), wake);
+        CopyHands { client, store, clock: Arc::new(SystemClock), owner: ObjectName::new("home", "x") }
+    }
+
+    fn action(number: usize, again: bool) -> CopyAction {
+        let base = Version { uid: "u".to_owned(), resource_version: "1".to_owned() };
+        let place = ObjectName::new(format!("n-{number}"), "copy");
+        CopyAction { place, task: CopyTask::Delete { base }, again }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_finds_no_room_is_looked_at_later_and_not_at_once() {
+        let (fan_out, hands, working) = (FanOut::new(), hands(), Arc::new(RwLock::new(())));
+        let run = async |actions: Vec<CopyAction>| {
+            let working = || working.clone().try_read_owned().ok();
+            fan_out.carry_out(actions, &hands, working, || false).await
+        };
+        let second_tries = (0..SECOND_TRIES).map(|number| action(number, true)).collect();
+        assert_eq!(run(second_tries).await, LOOK_AGAIN, "they hang");
+        assert_eq!(run(vec![action(100, true)]).await, LOOK_AGAIN, "no room for another second try");
+        let first_tries = (200..200 + CALLS).map(|number| action(number, false)).collect();
+        assert_eq!(run(first_tries).await, LOOK_AGAIN, "and now no room at all");
+        assert_eq!(run(vec![action(300, false)]).await, LOOK_AGAIN);
+        assert_eq!(run(Vec::new()).await, Duration::from_millis(1), "nothing to do is looked at anew at once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_begun_once_what_is_copied_has_changed_or_the_end_was_asked_for() {
+        let (fan_out, hands, working) = (FanOut::new(), hands(), Arc::new(RwLock::new(())));
+        let now = Duration::from_millis(1);
+        let held = || working.clone().try_read_owned().ok();
+        assert_eq!(fan_out.carry_out(vec![action(1, false)], &hands, held, || true).await, now);
+        assert_eq!(fan_out.carry_out(vec![action(1, false)], &hands, || None, || false).await, now);
+        assert!(hands.store.begin(&ObjectName::new("n-1", "copy")), "nobody had begun");
+    }
 }
