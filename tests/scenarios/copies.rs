@@ -68,6 +68,11 @@ async fn deleted_and_edited_copies_are_restored(world: World) {
     edit(&world, &namespace, &copy, "extra", "more", "kubectl-edit").await;
     copied(&world, &namespace, &copy, &pair).await;
     world.condition("x", "Distributed", "True", "Distributed").await;
+    let history = world.status("x").await.history;
+    let told = |reason: &str| history.iter().filter(|entry| entry.reason == reason).collect::<Vec<_>>();
+    assert_eq!(told("Restored").len(), 2, "whoever edits is named, once an edit");
+    assert!(told("Restored")[0].message.contains("kubectl-edit"));
+    assert_eq!(told("Distributed").len(), 1, "that all is well is told once a certificate");
     keeper.stop().await;
     // And while nobody looks.
     edit(&world, &namespace, &copy, "tls.key", "edited", "another").await;

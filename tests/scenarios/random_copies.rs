@@ -209,8 +209,14 @@ impl Play {
         };
         self.world
             .eventually("the figures are right", || async {
-                let targets = self.world.status("x").await.targets?;
-                let settled = usize::try_from(targets.desired) == Ok(wanted)
+                let status = self.world.status("x").await;
+                let targets = status.targets?;
+                // While copies are being written the figures stand still: they may be right by chance.
+                let writing = status.conditions.iter().any(|c| c.type_ == "Distributed" && c.reason == "Distributing");
+                let newest = status.certificate?.fingerprint == self.pair.fingerprint();
+                let settled = !writing
+                    && newest
+                    && usize::try_from(targets.desired) == Ok(wanted)
                     && usize::try_from(targets.current).is_ok_and(|n| n + targets.failures.len() == wanted);
                 settled.then_some(())
             })

@@ -142,6 +142,8 @@ pub(super) struct Work<'a> {
     /// Attempts at what failed before: after all others.
     pub(super) retries: Vec<CopyAction>,
     pub(super) wake_at: Option<DateTime<Utc>>,
+    /// Copies that somebody else edited and that are put right now, and who it was.
+    pub(super) edited: Vec<(ObjectName, String)>,
 }
 
 type Refusal = (Reason, String);
@@ -150,7 +152,17 @@ impl<'a> Work<'a> {
     fn new(observed: &'a Observed, now: DateTime<Utc>, settings: &'a Settings) -> Self {
         let us = observed.object.name.to_string();
         let own = places::our_own(&observed.object.wants);
-        Self { observed, now, settings, us, own, actions: Vec::new(), retries: Vec::new(), wake_at: None }
+        Self {
+            observed,
+            now,
+            settings,
+            us,
+            own,
+            actions: Vec::new(),
+            retries: Vec::new(),
+            wake_at: None,
+            edited: Vec::new(),
+        }
     }
 
     fn placed(&self) -> &[super::Placed] {
@@ -192,11 +204,20 @@ impl<'a> Work<'a> {
             },
         };
         let look = matches!(task, CopyTask::Compare { .. });
+        let editor = match &task {
+            CopyTask::Replace { undone, .. } => undone.last().filter(|undo| undo.at == self.now),
+            _ => None,
+        };
+        let editor = editor.map(|undo| undo.manager.clone());
         match self.attempt(place, seen, task) {
             // Whether it is news is what the look will tell.
             State::Coming(task) if look => {
                 self.actions.extend(task.map(|task| CopyAction { place: place.clone(), task, again: false }));
                 State::Pending
+            }
+            State::Coming(Some(task)) => {
+                self.edited.extend(editor.map(|manager| (place.clone(), manager)));
+                State::Coming(Some(task))
             }
             other => other,
         }

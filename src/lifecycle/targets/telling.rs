@@ -6,6 +6,7 @@ use super::{
 };
 use crate::lifecycle::{
     MAX_LISTED,
+    observed::ObjectName,
     plan::{Condition, ConditionStatus, Entry},
     reason::Reason,
     report,
@@ -30,6 +31,7 @@ impl Work<'_> {
             self.actions.append(&mut self.retries);
         } else {
             self.actions.clear();
+            self.edited.clear();
         }
         report.failures.sort_by(|a, b| (&a.target, &a.namespace).cmp(&(&b.target, &b.namespace)));
         let failed = report.failures.len();
@@ -130,13 +132,36 @@ impl Work<'_> {
             let message = format!("{failed} of {} copies failed, see status.targets", report.desired);
             entries.push(report::entry(self.now, Reason::TargetsFailed, message, None, true));
         }
-        let was = previous.condition("Distributed").map(|before| before.reason.as_str());
-        if condition.reason == Reason::Distributed.as_str()
-            && was != Some(condition.reason.as_str())
-            && report.desired > 0
-        {
-            entries.push(report::entry(self.now, Reason::Distributed, condition.message.clone(), None, false));
+        entries.extend(self.restorations());
+        entries.extend(self.distributed(report, condition));
+        entries
+    }
+
+    /// Whose edits are put right. The manager is in the words alone: the history's field counts who undoes us at the
+    /// gateway's own Secret.
+    fn restorations(&self) -> Vec<Entry> {
+        let tell = |(place, manager): &(ObjectName, String)| {
+            let message = format!("copy {place} was changed by field manager \"{manager}\" and is restored");
+            report::entry(self.now, Reason::Restored, message, None, true)
+        };
+        let mut entries: Vec<Entry> = self.edited.iter().take(MAX_TOLD).map(tell).collect();
+        if let Some(more) = self.edited.len().checked_sub(MAX_TOLD).filter(|more| *more > 0) {
+            let message = format!("{more} more copies were changed by others and are restored");
+            entries.push(report::entry(self.now, Reason::Restored, message, None, true));
         }
         entries
+    }
+
+    /// Told once a certificate, and after a failure: not with every namespace that comes or goes.
+    fn distributed(&self, report: &TargetsReport, condition: &Condition) -> Option<Entry> {
+        let previous = &self.observed.object.previous;
+        let reason = Reason::Distributed.as_str();
+        if condition.reason != reason || report.desired == 0 {
+            return None;
+        }
+        let mended = previous.condition("Distributed").is_some_and(|b| b.reason == Reason::TargetsFailed.as_str());
+        let fingerprint = condition.message.rsplit(' ').next().unwrap_or_default();
+        let told = previous.history.iter().any(|entry| entry.reason == reason && entry.message.ends_with(fingerprint));
+        (mended || !told).then(|| report::entry(self.now, Reason::Distributed, condition.message.clone(), None, false))
     }
 }
