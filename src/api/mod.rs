@@ -3,10 +3,12 @@
 use kube::CustomResourceExt;
 
 mod gateway_certificate;
+mod istio;
 mod spec;
 mod status;
 
 pub use gateway_certificate::*;
+pub use istio::*;
 pub use spec::*;
 pub use status::*;
 

@@ -6,6 +6,7 @@ pub mod client;
 pub mod copies;
 pub mod error;
 pub mod events;
+pub mod gateways;
 pub mod gather;
 pub mod one;
 pub mod secrets;

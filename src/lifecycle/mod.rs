@@ -2,7 +2,7 @@
 //! [`Plan`]: the writes to make in their order, the status to publish, and when to look again.
 //!
 //! Law 1's order is in [`order`], who may write in `stance`, which pair the gateway should have in `choice`,
-//! the words of a status in `report`, the copies in [`targets`].
+//! the words of a status in `report`, the copies in [`targets`], what is to be asked of a gateway's pods in [`serving`].
 
 mod accept;
 mod choice;
@@ -12,6 +12,7 @@ pub mod order;
 mod plan;
 mod reason;
 mod report;
+pub mod serving;
 mod stance;
 pub mod targets;
 

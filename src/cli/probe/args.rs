@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr, time::Duration};
 
-use crate::cli::args::host;
+use crate::{cli::args::host, lifecycle::ObjectName};
 
 /// HTTPS's port (RFC 9110, 4.2.2).
 const HTTPS: u16 = 443;
@@ -47,6 +47,11 @@ pub(super) fn target(text: &str) -> Result<Target, String> {
         Some(Err(_)) => return Err(EXAMPLES.to_owned()),
     };
     Ok(Target { host, port })
+}
+
+/// A Gateway with its namespace.
+pub(super) fn gateway(text: &str) -> Result<ObjectName, String> {
+    crate::cli::args::secret(text).map_err(|_| "give NAMESPACE/NAME, e.g. kyma-system/kyma-gateway".to_owned())
 }
 
 /// A fingerprint as people have it: with colons or without, in any case, with or without `openssl`'s words before it.

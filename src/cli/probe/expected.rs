@@ -56,21 +56,23 @@ impl Source {
                 let source = "--expect-fingerprint".to_owned();
                 Ok(Some(Expected { fingerprint: fingerprint.clone(), source }))
             }
-            Self::Secret(client, name) => {
-                let seen = one::secret(Client::clone(client), name).await?;
-                // As Istio reads it; the key is not looked at by anybody.
-                let (canonical, facts) = read_as_istio(seen.secret());
-                let leaf = facts.leaf().ok_or_else(|| {
-                    format!("Secret {name} holds no certificate that can be read: see certkeeper check --secret {name}")
-                })?;
-                let key = if canonical { "tls.crt" } else { "cert" };
-                Ok(Some(Expected {
-                    fingerprint: leaf.fingerprint.to_string(),
-                    source: format!("Secret {name}, {key}"),
-                }))
-            }
+            Self::Secret(client, name) => leaf_of(Client::clone(client), name).await.map(Some),
         }
     }
+}
+
+/// The leaf that this Secret holds, as Istio reads it; the key is not looked at by anybody.
+///
+/// # Errors
+/// When the Secret cannot be read, or has no certificate that can.
+pub(super) async fn leaf_of(client: Client, name: &ObjectName) -> Result<Expected, String> {
+    let seen = one::secret(client, name).await?;
+    let (canonical, facts) = read_as_istio(seen.secret());
+    let leaf = facts.leaf().ok_or_else(|| {
+        format!("Secret {name} holds no certificate that can be read: see certkeeper check --secret {name}")
+    })?;
+    let key = if canonical { "tls.crt" } else { "cert" };
+    Ok(Expected { fingerprint: leaf.fingerprint.to_string(), source: format!("Secret {name}, {key}") })
 }
 
 /// What is said where another leaf is served.

@@ -2,6 +2,8 @@
 
 mod args;
 mod expected;
+mod groups;
+mod pods;
 mod render;
 mod report;
 mod round;
@@ -17,7 +19,7 @@ use tokio::{net::lookup_host, time::timeout};
 use self::{
     args::{Port, Target},
     expected::Source,
-    report::{Expected, Probed, Report, Word},
+    report::{Probed, Report, Word},
     round::Round,
 };
 use super::{
@@ -28,12 +30,16 @@ use super::{
 use crate::{
     certificate::Roots,
     clock::{Clock, SystemClock},
+    cluster::client::connect,
     gateway::{ProxyHeader, TcpDial, Versions, ask_for, wire::Expectation},
     lifecycle::ObjectName,
 };
 
 /// The most addresses of one name that are asked.
 const MOST_ADDRESSES: usize = 64;
+
+/// The port of plain HTTP (RFC 9110, 4.2.1).
+const HTTP: u16 = 80;
 
 /// Which PROXY header goes first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -62,11 +68,12 @@ enum Tls {
 }
 
 /// Which policy is asked for on the wire.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Policy {
     /// The one that Kyma documents for its gateway.
-    #[default]
     Kyma,
+    /// The one that the Gateway's own tls settings ask for.
+    Gateway,
     /// None: one handshake is all.
     None,
 }
@@ -76,15 +83,19 @@ enum Policy {
 #[command(after_help = "Exit code: 0 good (warnings allowed), 1 not as expected, 2 no handshake or could not look.")]
 pub(super) struct Probe {
     /// Whom to ask; the port is 443 if none is named
-    #[arg(value_name = "HOST[:PORT]", value_parser = args::target, required_unless_present = "schema")]
+    #[arg(value_name = "HOST[:PORT]", value_parser = args::target, required_unless_present_any = ["schema", "gateway"])]
     target: Option<Target>,
-    /// Host to ask for, which the leaf must cover; under a wildcard some label is asked for [default: HOST]
+    /// Gateway of Istio's, each of whose pods is asked, from wherever pods can be reached
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = args::gateway, conflicts_with_all = ["target", "every_address"])]
+    gateway: Option<ObjectName>,
+    /// Host to ask for, which the leaf must cover; under a wildcard some label is asked for [default: HOST, or
+    /// the first host of each of the Gateway's servers]
     #[arg(long, value_name = "NAME", value_parser = super::args::host)]
     sni: Option<String>,
     /// SHA-256 of the leaf that ought to be served, as openssl prints it
     #[arg(long, value_name = "SHA256", value_parser = args::fingerprint, conflicts_with = "expect_secret")]
     expect_fingerprint: Option<String>,
-    /// Secret whose leaf ought to be served, read as Istio would read it
+    /// Secret whose leaf ought to be served, read as Istio would read it [default with --gateway: each server's own]
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = super::args::secret)]
     expect_secret: Option<ObjectName>,
     /// Ask every address of HOST [default: the first that answers]
@@ -96,12 +107,12 @@ pub(super) struct Probe {
     /// Protocol versions to offer in the handshake
     #[arg(long, value_enum, default_value_t)]
     tls: Tls,
-    /// Policy to ask for on the wire: versions, cipher suites, redirect
-    #[arg(long, value_enum, default_value_t)]
-    policy: Policy,
-    /// Port where plain HTTP ought to be redirected to https, or none
-    #[arg(long, value_name = "PORT", value_parser = args::redirect_port, default_value = "80")]
-    redirect_port: Port,
+    /// Policy to ask for on the wire: versions, cipher suites, redirect [default: kyma; gateway with --gateway]
+    #[arg(long, value_enum)]
+    policy: Option<Policy>,
+    /// Port where plain HTTP ought to be redirected to https, or none [default: 80; as the Gateway has it with --gateway]
+    #[arg(long, value_name = "PORT", value_parser = args::redirect_port)]
+    redirect_port: Option<Port>,
     /// Roots in PEM; the chain must lead to one of them
     #[arg(long, value_name = "FILE")]
     roots: Option<Input>,
@@ -115,7 +126,7 @@ pub(super) struct Probe {
     #[arg(long, value_name = "TIME", value_parser = args::timeout, default_value = "5s")]
     timeout: Duration,
     /// Print the JSON Schema of --output json
-    #[arg(long, conflicts_with = "target")]
+    #[arg(long, conflicts_with_all = ["target", "gateway"])]
     schema: bool,
     /// How the answer looks
     #[arg(long, short = 'o', value_enum, default_value_t)]
@@ -141,32 +152,92 @@ struct Prober {
 
 impl Probe {
     pub(super) fn main(mut self) -> Result<ExitCode, String> {
-        let Some(target) = self.target.take() else {
+        if self.schema {
             super::say(&schema());
             return Ok(ExitCode::SUCCESS);
+        }
+        let run = async {
+            match (self.gateway.take(), self.target.take()) {
+                (Some(gateway), _) => self.ask_gateway(gateway).await,
+                (None, Some(target)) => self.ask_host(target).await,
+                (None, None) => Err("name a HOST or a --gateway".to_owned()),
+            }
         };
-        let verdict = super::runtime()?.block_on(self.run(target))?;
-        Ok(match verdict {
+        Ok(match super::runtime()?.block_on(run)? {
             Word::Good => ExitCode::SUCCESS,
             Word::Bad => ExitCode::FAILURE,
             Word::Unknown => ExitCode::from(COULD_NOT_LOOK),
         })
     }
 
-    async fn run(self, target: Target) -> Result<Word, String> {
-        let look = Look::new(self.color);
+    async fn ask_host(self, target: Target) -> Result<Word, String> {
+        if self.policy == Some(Policy::Gateway) {
+            return Err("--policy gateway is what a Gateway's own tls settings ask for: name one with --gateway".into());
+        }
         let roots = self.roots.as_ref().map(trusted).transpose()?;
-        let source =
-            Source::new(self.expect_fingerprint.clone(), self.expect_secret.clone(), self.cluster.clone()).await?;
+        let source = self.source().await?;
         let host = self.sni.clone().unwrap_or_else(|| target.host.clone());
         let name = ask_for(&host, &random_label()).ok_or("a bare * is no name to ask for: name one with --sni")?;
-        let (output, interval, watching) = (self.output, self.interval, self.watch);
+        let showing = self.showing();
         let prober = Prober { probe: self, target, host, name, roots, source };
-        if watching {
-            let ends = watch::Ends::new()?;
-            return watch::watch(async |first| prober.round(first).await, interval, output, &look, ends).await;
+        showing.show(async |first| prober.round(first).await).await
+    }
+
+    async fn ask_gateway(self, gateway: ObjectName) -> Result<Word, String> {
+        let roots = self.roots.as_ref().map(trusted).transpose()?;
+        let source = self.source().await?;
+        let client = connect(&self.cluster.clone().into()).await.map_err(|e| e.to_string())?;
+        let showing = self.showing();
+        let prober = pods::PodProber::new(self, gateway, client, roots, source);
+        showing.show(async |first| prober.round(first).await).await
+    }
+
+    async fn source(&self) -> Result<Source, String> {
+        Source::new(self.expect_fingerprint.clone(), self.expect_secret.clone(), self.cluster.clone()).await
+    }
+
+    fn showing(&self) -> Showing {
+        let watch = self.watch.then_some(self.interval);
+        Showing { output: self.output, look: Look::new(self.color), watch }
+    }
+
+    /// Against what an answer is held, of this target with this name.
+    fn probed(&self, target: String, name: String, at: String) -> Probed {
+        Probed {
+            target,
+            name,
+            at,
+            offered: match self.tls {
+                Tls::Any => "any",
+                Tls::Tls12 => "1.2",
+                Tls::Tls13 => "1.3",
+            },
+            proxy_protocol: ProxyHeader::from(self.proxy_protocol).as_str(),
+            expected: None,
+            policy: None,
+            roots: self.roots.as_ref().map(ToString::to_string),
+            gateway: None,
         }
-        let report = prober.round(true).await?;
+    }
+}
+
+/// How the rounds are told.
+struct Showing {
+    output: Output,
+    look: Look,
+    /// The time between two rounds, if there are several.
+    watch: Option<Duration>,
+}
+
+impl Showing {
+    /// Makes one round, or goes on until somebody ends it; the verdict of the last round.
+    async fn show(self, mut round: impl AsyncFnMut(bool) -> Result<Report, String>) -> Result<Word, String> {
+        let Self { output, look, watch } = self;
+        if let Some(interval) = watch {
+            let ends = watch::Ends::new()?;
+            return watch::watch(round, interval, output, &look, ends).await;
+        }
+        let report = round(true).await?;
         super::say(&match output {
             Output::Table => render::report(&report, &look),
             Output::Json => serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?,
@@ -189,7 +260,8 @@ impl Prober {
         let expected = self.source.read().await?;
         let addresses = self.addresses().await?;
         let kyma = Expectation::kyma();
-        let policy = (probe.policy == Policy::Kyma && first).then_some((&kyma, probe.redirect_port.0));
+        let wanted = first && probe.policy != Some(Policy::None);
+        let policy = wanted.then_some((&kyma, probe.redirect_port.map_or(Some(HTTP), |Port(port)| port)));
         let now = SystemClock.now();
         let round = Round {
             name: &self.name,
@@ -207,8 +279,9 @@ impl Prober {
         } else {
             round::first(&TcpDial, &addresses, &round).await
         };
-        let probed = self.probed(time(now), policy.is_some(), expected.clone());
-        Ok(Report::new(probed, servers))
+        let policy = policy.map(|_| "kyma");
+        let probed = probe.probed(self.target.to_string(), self.name.clone(), time(now));
+        Ok(Report::new(Probed { expected: expected.clone(), policy, ..probed }, servers))
     }
 
     async fn addresses(&self) -> Result<Vec<SocketAddr>, String> {
@@ -223,23 +296,6 @@ impl Prober {
             }
         }
         if addresses.is_empty() { Err(format!("{host} has no address")) } else { Ok(addresses) }
-    }
-
-    fn probed(&self, at: String, policy: bool, expected: Option<Expected>) -> Probed {
-        Probed {
-            target: self.target.to_string(),
-            name: self.name.clone(),
-            at,
-            offered: match self.probe.tls {
-                Tls::Any => "any",
-                Tls::Tls12 => "1.2",
-                Tls::Tls13 => "1.3",
-            },
-            proxy_protocol: ProxyHeader::from(self.probe.proxy_protocol).as_str(),
-            expected,
-            policy: policy.then_some("kyma"),
-            roots: self.probe.roots.as_ref().map(ToString::to_string),
-        }
     }
 }
 

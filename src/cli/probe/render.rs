@@ -4,11 +4,17 @@ use std::fmt::Write;
 
 use comfy_table::{Cell, Color};
 
-use super::report::{Answer, Handshake, Probed, Report, Server, Word};
+use super::{
+    groups,
+    report::{Answer, Handshake, Probed, Report, Server, Word},
+};
 use crate::cli::answer::{Found, Look, about_certificate, findings, lines, verdict, visible};
 
 /// Each server: what it is about, what was found, and the verdict as the last line.
 pub(super) fn report(report: &Report, look: &Look) -> String {
+    if let Some(gateway) = &report.probed.gateway {
+        return groups::report(report, gateway, look);
+    }
     let parts: Vec<String> = report.servers.iter().map(|server| one(server, &report.probed, look)).collect();
     parts.join("\n\n")
 }
@@ -42,7 +48,7 @@ fn last_line(server: &Server, look: &Look) -> String {
     }
 }
 
-fn word(verdict: Word) -> (&'static str, Color) {
+pub(super) fn word(verdict: Word) -> (&'static str, Color) {
     match verdict {
         Word::Good => ("GOOD", Color::Green),
         Word::Unknown => ("UNKNOWN", Color::Yellow),
@@ -76,7 +82,7 @@ fn about(server: &Server, probed: &Probed) -> Vec<(&'static str, String)> {
         let name = if link.subject.is_empty() { "(empty)" } else { link.subject.as_str() };
         rows.push(("", format!("{}: {name}, until {}", index + 1, link.not_after)));
     }
-    if let Some(expected) = &probed.expected {
+    if let Some(expected) = &server.expected {
         let is = match server.as_expected {
             Some(true) => "as expected by",
             Some(false) => "NOT what is expected by",
@@ -112,7 +118,7 @@ fn millis(micros: u64) -> String {
 }
 
 /// Versions and the redirect in a row each; of the suites only what is accepted, and what differs.
-fn policy(answers: &[Answer], look: &Look) -> String {
+pub(super) fn policy(answers: &[Answer], look: &Look) -> String {
     let mut table = look.table();
     let is_suite = |answer: &&Answer| !answer.subject.starts_with("TLS ") && answer.subject != "plain HTTP";
     let mut add = |holds: Option<bool>, subject: &str, found: &str| {
@@ -150,23 +156,45 @@ fn policy(answers: &[Answer], look: &Look) -> String {
     lines(&table)
 }
 
-/// One line for a server: for rounds that follow the first.
-pub(super) fn line(server: &Server, at: &str) -> String {
-    let what = match (&server.certificate, &server.failure) {
+/// What is served, in a few words.
+pub(super) fn served(server: &Server) -> String {
+    match (&server.certificate, &server.failure) {
         (Some(leaf), _) => {
             format!("serves {}, serial {}, until {}", short(&leaf.fingerprint), leaf.serial, leaf.not_after)
         }
         (None, Some(failure)) => format!("no handshake: {}: {}", failure.reason, failure.message),
         (None, None) => "serves a leaf that cannot be read".to_owned(),
-    };
+    }
+}
+
+/// One line for a server: for rounds that follow the first.
+pub(super) fn line(server: &Server, at: &str) -> String {
     let expected = match server.as_expected {
         Some(true) => ", as expected",
         Some(false) => ", NOT as expected",
         None => "",
     };
-    visible(&format!("{at} {} {} {what}{expected}", word(server.verdict).0, server.address))
+    let (word, _) = word(server.verdict);
+    visible(&format!("{at} {word} {} {}{expected}", who(server), served(server)))
 }
 
-fn short(fingerprint: &str) -> &str {
+/// One line for a pod that is asked no more.
+pub(super) fn gone(who: &str, at: &str) -> String {
+    visible(&format!("{at} GONE {who}"))
+}
+
+/// Whose answer it is.
+pub(super) fn who(server: &Server) -> String {
+    match (&server.pod, &server.gateway_server) {
+        (Some(pod), Some(name)) => {
+            let unready = if server.ready == Some(false) { ", not ready" } else { "" };
+            format!("{pod} ({name}, {}{unready})", server.address)
+        }
+        _ => server.address.clone(),
+    }
+}
+
+/// The beginning of a fingerprint.
+pub(super) fn short(fingerprint: &str) -> &str {
     fingerprint.get(..8).unwrap_or(fingerprint)
 }

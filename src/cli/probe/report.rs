@@ -14,7 +14,8 @@ pub(super) struct Report {
     pub(super) verdict: Word,
     /// Who was asked, and against what the answer was held.
     pub(super) probed: Probed,
-    /// What each server showed: one for each address that was asked.
+    /// What each server showed: one for each address that was asked; with --gateway one for each pod and each of the
+    /// Gateway's servers, none where no pod serves it.
     pub(super) servers: Vec<Server>,
 }
 
@@ -35,9 +36,10 @@ pub(super) enum Word {
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Probed {
-    /// Host and port, as they were given.
+    /// Host and port, as they were given; namespace and name of the Gateway.
     pub(super) target: String,
-    /// The host that was asked for (SNI); an IP address was not sent.
+    /// The host that was asked for (SNI); an IP address was not sent. With --gateway that of the first of servers, empty
+    /// where nobody was asked.
     pub(super) name: String,
     /// The time of the probe (RFC 3339, UTC).
     #[schemars(extend("format" = "date-time"))]
@@ -46,12 +48,60 @@ pub(super) struct Probed {
     pub(super) offered: &'static str,
     /// The PROXY header that went first: none, v1 or v2.
     pub(super) proxy_protocol: &'static str,
-    /// The leaf that was expected; null where any was fine.
+    /// The leaf that was expected of all; null where any was fine, or each of servers has its own.
     pub(super) expected: Option<Expected>,
-    /// The policy that was asked for on the wire; null where it was not asked in this round.
+    /// The policy that was asked for on the wire: kyma or gateway; null where it was not asked in this round.
     pub(super) policy: Option<&'static str>,
     /// Where the roots came from, for people; null where no root was asked for.
     pub(super) roots: Option<String>,
+    /// The Gateway and its pods; null where a host was asked.
+    pub(super) gateway: Option<AskedGateway>,
+}
+
+/// The Gateway whose pods were asked.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AskedGateway {
+    /// The labels of its pods, as kubectl takes them.
+    pub(super) selector: String,
+    /// Those of its servers that were asked.
+    pub(super) servers: Vec<AskedServer>,
+    /// Its other servers, and why they were not asked.
+    pub(super) unasked: Vec<UnaskedServer>,
+    /// How many of its pods are ready. They alone decide the verdict.
+    pub(super) ready_pods: usize,
+    /// How many are not ready; they are asked, too.
+    pub(super) not_ready_pods: usize,
+    /// Pods that terminate or have no address yet (namespace/name): they were not asked.
+    pub(super) unasked_pods: Vec<String>,
+}
+
+/// One of the Gateway's servers.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AskedServer {
+    /// Its port's name.
+    pub(super) gateway_server: String,
+    /// Its port, as clients of the Service see it.
+    pub(super) port: u16,
+    /// Its hosts.
+    pub(super) hosts: Vec<String>,
+    /// Its tls.mode.
+    pub(super) mode: String,
+    /// Its credentialName; null where its pair lies in files of the pods.
+    pub(super) credential: Option<String>,
+}
+
+/// A server that was not asked.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct UnaskedServer {
+    /// Its port's name.
+    pub(super) gateway_server: String,
+    /// Why it was not asked, for people.
+    pub(super) reason: &'static str,
+    /// It ought to serve a certificate, which nobody has seen: the verdict is unknown at best.
+    pub(super) leaves_doubt: bool,
 }
 
 /// The leaf that was expected.
@@ -71,12 +121,22 @@ pub(super) struct Expected {
 pub(super) struct Server {
     /// IP address and port.
     pub(super) address: String,
+    /// The host that was asked for (SNI); an IP address was not sent.
+    pub(super) name: String,
+    /// The pod behind it, namespace/name; null where a host was asked.
+    pub(super) pod: Option<String>,
+    /// That pod is ready; null where a host was asked.
+    pub(super) ready: Option<bool>,
+    /// The port's name of the Gateway's server that was asked; null where a host was asked.
+    pub(super) gateway_server: Option<String>,
     /// The verdict on this server.
     pub(super) verdict: Word,
     /// The handshake; null where none was completed.
     pub(super) handshake: Option<Handshake>,
     /// Why no handshake was completed; null where one was.
     pub(super) failure: Option<Failure>,
+    /// The leaf that was expected here; null where any was fine.
+    pub(super) expected: Option<Expected>,
     /// The leaf that is served is the one that was expected; null where nothing was expected or seen.
     pub(super) as_expected: Option<bool>,
     /// The leaf; null where none was seen or it cannot be read.
@@ -157,8 +217,11 @@ pub(super) struct Answer {
 
 impl Report {
     pub(super) fn new(probed: Probed, servers: Vec<Server>) -> Self {
-        let verdict = servers.iter().map(|server| server.verdict).max().unwrap_or(Word::Unknown);
-        Self { verdict, probed, servers }
+        // No client is sent to a pod that is not ready.
+        let deciding = servers.iter().filter(|server| server.ready != Some(false));
+        let verdict = deciding.map(|server| server.verdict).max().unwrap_or(Word::Unknown);
+        let doubt = probed.gateway.as_ref().is_some_and(|asked| asked.unasked.iter().any(|one| one.leaves_doubt));
+        Self { verdict: if doubt { verdict.max(Word::Unknown) } else { verdict }, probed, servers }
     }
 }
 

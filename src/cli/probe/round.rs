@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How many servers are asked at once.
-const SERVERS_AT_ONCE: usize = 8;
+pub(super) const SERVERS_AT_ONCE: usize = 8;
 /// How many connections there may be to one server at once.
 const AT_ONCE: usize = 4;
 
@@ -61,7 +61,8 @@ pub(super) async fn first(dial: &dyn Dial, addresses: &[SocketAddr], round: &Rou
     }
 }
 
-async fn one(dial: &dyn Dial, address: SocketAddr, round: &Round<'_>) -> Server {
+/// Asks this address.
+pub(super) async fn one(dial: &dyn Dial, address: SocketAddr, round: &Round<'_>) -> Server {
     let shaken = shake(dial, &round.question(address)).await;
     judged(dial, address, round, shaken).await
 }
@@ -154,7 +155,12 @@ impl Round<'_> {
         let as_expected = self.expected.zip(served);
         Server {
             address: address.to_string(),
+            name: self.name.to_owned(),
+            pod: None,
+            ready: None,
+            gateway_server: None,
             verdict,
+            expected: self.expected.cloned(),
             as_expected: as_expected.map(|(expected, served)| expected.fingerprint == served.fingerprint.to_string()),
             certificate: chain.first().map(|leaf| Certificate::new(leaf, chain.len())),
             chain: chain

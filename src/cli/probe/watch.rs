@@ -76,11 +76,41 @@ pub(super) async fn watch(
 }
 
 /// What a line was written for: it is written again once one of these changes.
-type Shown = (String, Word, Option<String>, Option<&'static str>);
+#[derive(Debug, PartialEq)]
+struct Shown {
+    /// The pod and the Gateway's server, if pods are asked, and the address.
+    identity: (Option<String>, Option<String>, String),
+    who: String,
+    verdict: Word,
+    leaf: Option<String>,
+    failure: Option<&'static str>,
+}
 
 fn key(server: &Server) -> Shown {
-    let leaf = server.certificate.as_ref().map(|leaf| leaf.fingerprint.clone());
-    (server.address.clone(), server.verdict, leaf, server.failure.as_ref().map(|failure| failure.reason))
+    Shown {
+        identity: (server.pod.clone(), server.gateway_server.clone(), server.address.clone()),
+        who: render::who(server),
+        verdict: server.verdict,
+        leaf: server.certificate.as_ref().map(|leaf| leaf.fingerprint.clone()),
+        failure: server.failure.as_ref().map(|failure| failure.reason),
+    }
+}
+
+/// What has changed since `before`: pods that went, then whoever came or answers otherwise.
+fn changes(report: &Report, before: &[Shown], now: &[Shown]) -> Vec<String> {
+    let at = &report.probed.at;
+    let went = |one: &&Shown| one.identity.0.is_some() && !now.iter().any(|other| other.identity == one.identity);
+    let mut lines: Vec<String> = before.iter().filter(went).map(|one| render::gone(&one.who, at)).collect();
+    if now.is_empty() && !before.is_empty() {
+        lines.push(format!("{at} UNKNOWN no pod is left to be asked"));
+    }
+    let changed = report.servers.iter().zip(now).filter(|(_, key)| !before.contains(key));
+    lines.extend(changed.map(|(server, key)| {
+        let known = before.iter().any(|other| other.identity == key.identity);
+        let new = if key.identity.0.is_none() || known { "" } else { ", new" };
+        format!("{}{new}", render::line(server, at))
+    }));
+    lines
 }
 
 /// Programs get each round, one document a line (JSON) or after `---` (YAML); people what changed, if anything did.
@@ -97,8 +127,7 @@ fn text(
         Output::Table => {
             let now: Vec<Shown> = report.servers.iter().map(key).collect();
             let before = std::mem::replace(shown, now);
-            let changed = report.servers.iter().filter(|server| !before.contains(&key(server)));
-            let lines: Vec<String> = changed.map(|server| render::line(server, &report.probed.at)).collect();
+            let lines = changes(report, &before, shown);
             match first {
                 true => Some(render::report(report, look)),
                 false if lines.is_empty() => None,

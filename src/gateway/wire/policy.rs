@@ -28,6 +28,25 @@ impl Expectation {
             redirect: true,
         }
     }
+
+    /// The policy that a Gateway of Istio's asks for, in its own words: `TLSV1_2` and so on, suites in OpenSSL's names.
+    /// Without them, or with `TLS_AUTO`: TLS 1.2 to 1.3 (the API's documented default), and whichever suites Envoy likes.
+    #[must_use]
+    pub fn of_gateway(min_version: &str, max_version: &str, suites: &[String], redirect: bool) -> Self {
+        let version = |text: &str, other| match text {
+            "TLSV1_0" => Version::Tls10,
+            "TLSV1_1" => Version::Tls11,
+            "TLSV1_2" => Version::Tls12,
+            "TLSV1_3" => Version::Tls13,
+            _ => other,
+        };
+        Self {
+            min_version: version(min_version, Version::Tls12),
+            max_version: version(max_version, Version::Tls13),
+            suites: (!suites.is_empty()).then(|| suites.to_vec()),
+            redirect,
+        }
+    }
 }
 
 /// One line of the table: a question, what is expected, what was found.

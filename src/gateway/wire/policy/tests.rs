@@ -130,3 +130,20 @@ fn every_check_is_named_for_the_policy_and_says_where_it_comes_from() {
     names.dedup();
     assert_eq!(names.len(), CHECKS.len());
 }
+
+#[test]
+fn a_gateways_own_words_become_what_is_expected_of_it() {
+    let suites = || vec!["ECDHE-RSA-AES128-GCM-SHA256".to_owned()];
+    for (min, max, list, expected) in [
+        ("", "", vec![], (Version::Tls12, Version::Tls13, None)),
+        ("TLS_AUTO", "TLS_AUTO", vec![], (Version::Tls12, Version::Tls13, None)),
+        ("TLSV1_0", "TLSV1_1", vec![], (Version::Tls10, Version::Tls11, None)),
+        ("TLSV1_3", "", suites(), (Version::Tls13, Version::Tls13, Some(suites()))),
+        ("TLSV1_2", "TLSV1_2", suites(), (Version::Tls12, Version::Tls12, Some(suites()))),
+    ] {
+        let found = Expectation::of_gateway(min, max, &list, false);
+        assert_eq!((found.min_version, found.max_version, found.suites), expected, "{min} {max}");
+    }
+    let kymas: Vec<String> = KYMA_SUITES.iter().map(ToString::to_string).collect();
+    assert_eq!(Expectation::of_gateway("TLSV1_2", "", &kymas, true), Expectation::kyma());
+}

@@ -1,0 +1,241 @@
+//! A Gateway of Istio's with the pods that serve it, read once: for commands that look and do not stay; and what those
+//! objects mean in the words of [`serving`](crate::lifecycle::serving).
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::core::v1::{Pod as PodObject, Service as ServiceObject},
+    apimachinery::pkg::util::intstr::IntOrString,
+};
+use kube::{
+    Api, Client, ResourceExt,
+    api::ListParams,
+    core::{ApiResource, GroupVersionKind},
+};
+use serde::de::DeserializeOwned;
+
+use super::error::{CALL_TIMEOUT, CallError, bounded, classify, describe};
+use crate::{
+    api::{DISABLE_PORT_TRANSLATION, GATEWAY_VERSIONS, ISTIO_GROUP, IstioGateway, IstioServer, IstioServerTls},
+    lifecycle::{
+        FailureKind, ObjectName,
+        serving::{Gateway, Pod, PodState, Server, Service, ServicePort, TargetPort, Tls},
+    },
+};
+
+/// Where gateways are looked for if they may not be listed everywhere.
+pub const INGRESS_NAMESPACE: &str = "istio-system";
+/// How many pods or Services one answer of the API server holds.
+const PAGE: u32 = 500;
+/// The most pods of one Gateway, and Services of one namespace, that are read.
+const MOST: usize = 5_000;
+
+/// Reads this Gateway, in the newest version that the server has.
+///
+/// # Errors
+/// Says that there is none, that Istio is not installed, which rule is missing, or why the API server could not be asked.
+pub async fn gateway(client: &Client, name: &ObjectName) -> Result<Gateway, String> {
+    for version in GATEWAY_VERSIONS {
+        let kind = GroupVersionKind::gvk(ISTIO_GROUP, version, "Gateway");
+        let resource = ApiResource::from_gvk_with_plural(&kind, "gateways");
+        let api: Api<IstioGateway> = Api::namespaced_with(client.clone(), &name.namespace, &resource);
+        let read = tokio::time::timeout(CALL_TIMEOUT, api.get(&name.name)).await;
+        let error = match read {
+            Ok(Ok(found)) => return Ok(plain_gateway(&found)),
+            // An answer that names no object: the server does not know the resource.
+            Ok(Err(error)) if is_unknown_resource(&error) => continue,
+            Ok(Err(error)) => error,
+            Err(_) => {
+                return Err(format!("the API server did not answer within {} s", CALL_TIMEOUT.as_secs()));
+            }
+        };
+        return Err(match classify(&error) {
+            CallError::Stale => format!("there is no Gateway {} in namespace {}", name.name, name.namespace),
+            CallError::Failed(FailureKind::Denied, message) if message.contains(" cannot ") => format!(
+                "Gateway {name} may not be read: grant the verb get on gateways of {ISTIO_GROUP} in namespace {} (API \
+                 server: {message})",
+                name.namespace
+            ),
+            CallError::Failed(..) => format!("Gateway {name} could not be read: {}", describe(&error)),
+        });
+    }
+    Err(format!(
+        "the API server knows no gateways.{ISTIO_GROUP}: Istio is not installed in this cluster, or without its \
+         CustomResourceDefinitions"
+    ))
+}
+
+fn is_unknown_resource(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(status) => {
+            status.code == 404 && status.details.as_ref().is_none_or(|details| details.name.is_empty())
+        }
+        _ => false,
+    }
+}
+
+/// The pods that were found.
+#[derive(Debug)]
+pub struct Found {
+    /// In the order of their names.
+    pub pods: Vec<Pod>,
+    /// Why only [`INGRESS_NAMESPACE`] was looked at, if that is so.
+    pub narrowed: Option<String>,
+}
+
+/// The pods with these labels, in all namespaces; in [`INGRESS_NAMESPACE`] alone where that is refused.
+///
+/// # Errors
+/// As [`gateway`].
+pub async fn pods(client: &Client, selector: &BTreeMap<String, String>) -> Result<Found, String> {
+    let terms: Vec<String> = selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let labels = ListParams::default().labels(&terms.join(","));
+    let everywhere: Result<Vec<PodObject>, CallError> = list(&Api::all(client.clone()), &labels).await;
+    let (objects, narrowed) = match everywhere {
+        Ok(objects) => (objects, None),
+        Err(CallError::Failed(FailureKind::Denied, refusal)) if refusal.contains(" cannot ") => {
+            let rule = format!(
+                "grant the verb list on pods in a ClusterRole, or at least in namespace {INGRESS_NAMESPACE} (API \
+                 server: {refusal})"
+            );
+            match list(&Api::namespaced(client.clone(), INGRESS_NAMESPACE), &labels).await {
+                Ok(objects) => (objects, Some(rule)),
+                Err(CallError::Failed(FailureKind::Denied, _)) => {
+                    return Err(format!("the gateway's pods may not be listed: {rule}"));
+                }
+                Err(error) => return Err(failed("pods could not be listed", error)),
+            }
+        }
+        Err(error) => return Err(failed("pods could not be listed", error)),
+    };
+    let mut pods: Vec<Pod> = objects.iter().map(plain_pod).collect();
+    pods.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(Found { pods, narrowed })
+}
+
+/// The Services of this namespace, the oldest first.
+///
+/// # Errors
+/// As [`gateway`].
+pub async fn services(client: &Client, namespace: &str) -> Result<Vec<Service>, String> {
+    let api: Api<ServiceObject> = Api::namespaced(client.clone(), namespace);
+    let mut objects = list(&api, &ListParams::default()).await.map_err(|error| match error {
+        CallError::Failed(FailureKind::Denied, message) if message.contains(" cannot ") => format!(
+            "the Services of namespace {namespace} may not be listed, and only they tell at which port a pod listens: \
+             grant the verb list on services there (API server: {message})"
+        ),
+        error => failed(&format!("the Services of namespace {namespace} could not be listed"), error),
+    })?;
+    objects.sort_by_key(|service| (service.creation_timestamp().map(|time| time.0), service.name_any()));
+    Ok(objects.iter().map(plain_service).collect())
+}
+
+fn failed(what: &str, error: CallError) -> String {
+    match error {
+        CallError::Stale => format!("{what}: what was listed has changed too often; try again"),
+        CallError::Failed(_, message) => format!("{what}: {message}"),
+    }
+}
+
+/// All pages of a list, bounded.
+async fn list<K>(api: &Api<K>, wanted: &ListParams) -> Result<Vec<K>, CallError>
+where
+    K: Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let mut wanted = wanted.clone().limit(PAGE);
+    let mut all = Vec::new();
+    loop {
+        let page = bounded(api.list(&wanted)).await?;
+        all.extend(page.items);
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(_) if all.len() >= MOST => {
+                let message = format!("there are more than {MOST}");
+                return Err(CallError::Failed(FailureKind::Rejected, message));
+            }
+            Some(token) => wanted = wanted.continue_token(&token),
+            None => return Ok(all),
+        }
+    }
+}
+
+/// A Gateway in plain words.
+#[must_use]
+pub fn plain_gateway(gateway: &IstioGateway) -> Gateway {
+    let name = ObjectName::new(gateway.namespace().unwrap_or_default(), gateway.name_any());
+    let server = |server: &IstioServer| Server {
+        name: server.port.name.clone(),
+        port: u16::try_from(server.port.number).unwrap_or_default(),
+        hosts: server.hosts.clone(),
+        tls: server.tls.as_ref().map(plain_tls),
+    };
+    Gateway {
+        name,
+        selector: gateway.spec.selector.clone(),
+        servers: gateway.spec.servers.iter().map(server).collect(),
+    }
+}
+
+fn plain_tls(tls: &IstioServerTls) -> Tls {
+    let filled = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    Tls {
+        mode: tls.mode.clone().unwrap_or_default(),
+        credential: filled(&tls.credential_name),
+        files: filled(&tls.server_certificate).is_some(),
+        min_version: tls.min_protocol_version.clone().unwrap_or_default(),
+        max_version: tls.max_protocol_version.clone().unwrap_or_default(),
+        suites: tls.cipher_suites.clone(),
+        redirect: tls.https_redirect,
+    }
+}
+
+/// A Service in plain words: its TCP ports.
+#[must_use]
+pub fn plain_service(service: &ServiceObject) -> Service {
+    let spec = service.spec.clone().unwrap_or_default();
+    let tcp = spec.ports.iter().flatten().filter(|port| port.protocol.as_deref().unwrap_or("TCP") == "TCP");
+    let ports = tcp.filter_map(|port| {
+        let number = u16::try_from(port.port).ok()?;
+        let target = match &port.target_port {
+            Some(IntOrString::Int(target)) if *target > 0 => TargetPort::Number(u16::try_from(*target).ok()?),
+            Some(IntOrString::String(name)) => match name.parse() {
+                Ok(target) => TargetPort::Number(target),
+                Err(_) => TargetPort::Name(name.clone()),
+            },
+            // The same port: Kubernetes' default.
+            _ => TargetPort::Number(number),
+        };
+        Some(ServicePort { port: number, target })
+    });
+    Service {
+        namespace: service.namespace().unwrap_or_default(),
+        selector: spec.selector.clone().unwrap_or_default(),
+        ports: ports.collect(),
+        translates: !service.labels().contains_key(DISABLE_PORT_TRANSLATION),
+    }
+}
+
+/// A pod in plain words.
+#[must_use]
+pub fn plain_pod(pod: &PodObject) -> Pod {
+    let status = pod.status.as_ref();
+    let phase = status.and_then(|status| status.phase.as_deref()).unwrap_or_default();
+    let ready = status
+        .and_then(|status| status.conditions.as_ref())
+        .is_some_and(|all| all.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True"));
+    let state = match (phase, ready) {
+        ("Succeeded" | "Failed", _) => PodState::Ended,
+        _ if pod.metadata.deletion_timestamp.is_some() => PodState::Terminating,
+        (_, true) => PodState::Ready,
+        (_, false) => PodState::NotReady,
+    };
+    let containers = pod.spec.as_ref().map(|spec| spec.containers.as_slice()).unwrap_or_default();
+    let ports = containers.iter().flat_map(|container| container.ports.iter().flatten());
+    Pod {
+        name: ObjectName::new(pod.namespace().unwrap_or_default(), pod.name_any()),
+        uid: pod.uid().unwrap_or_default(),
+        labels: pod.labels().clone(),
+        address: status.and_then(|status| status.pod_ip.as_deref()).and_then(|address| address.parse().ok()),
+        ports: ports.filter_map(|port| Some((port.name.clone()?, u16::try_from(port.container_port).ok()?))).collect(),
+        state,
+    }
+}
