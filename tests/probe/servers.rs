@@ -236,8 +236,17 @@ impl Tcp {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        Self::on(StdListener::bind("127.0.0.1:0").expect("a port"), serve)
+    }
+
+    /// On a port that is listened at already.
+    pub fn on<F>(listener: StdListener, serve: impl Fn(TcpStream) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let address = listener.local_addr().expect("an address");
+        listener.set_nonblocking(true).expect("non-blocking");
+        let listener = TcpListener::from_std(listener).expect("a runtime");
         let mut task = JoinSet::new();
         task.spawn(async move {
             let mut connections = JoinSet::new();

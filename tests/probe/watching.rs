@@ -10,16 +10,21 @@ use serde_json::Value;
 use crate::servers::{PKI, openssl};
 
 /// A watch that is ended when dropped.
-struct Watch {
+pub struct Watch {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Watch {
     fn begin(target: &str, more: &[&str]) -> Self {
+        Self::of(&[&[target, "--sni", "a.example.com"], more].concat())
+    }
+
+    /// Watches whom these arguments name.
+    pub fn of(arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_certkeeper"))
-            .args(["probe", target, "--sni", "a.example.com", "--watch", "--interval", "200ms", "--policy", "none"])
-            .args(more)
+            .args(["probe", "--watch", "--interval", "200ms", "--policy", "none"])
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -29,12 +34,13 @@ impl Watch {
         Self { child, lines }
     }
 
-    fn line(&mut self) -> String {
+    /// The next line that it writes.
+    pub fn line(&mut self) -> String {
         self.lines.next().expect("it goes on").expect("UTF-8")
     }
 
     /// As Ctrl-C in a terminal does; answers with the exit code.
-    fn interrupt(&mut self) -> Option<i32> {
+    pub fn interrupt(&mut self) -> Option<i32> {
         let id = self.child.id().to_string();
         let sent = Command::new("kill").args(["-INT", &id]).status().expect("kill is there");
         assert!(sent.success());

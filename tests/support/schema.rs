@@ -22,6 +22,7 @@ fn one(root: &Value, schema: &Value, value: &Value, at: &str) -> Result<(), Stri
             "const" => wanted == value,
             "enum" => wanted.as_array().is_some_and(|allowed| allowed.contains(value)),
             "minimum" => value.as_f64() >= wanted.as_f64(),
+            "maximum" => value.as_f64() <= wanted.as_f64(),
             // The one pattern there is.
             "pattern" => match wanted.as_str() {
                 Some("^[0-9a-f]{64}$") => value.as_str().is_some_and(|text| {
