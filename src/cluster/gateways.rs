@@ -239,3 +239,63 @@ pub fn plain_pod(pod: &PodObject) -> Pod {
         state,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn object<K: DeserializeOwned>(value: Value) -> K {
+        serde_json::from_value(value).expect("an object of that kind")
+    }
+
+    #[test]
+    fn a_pod_is_ready_not_ready_terminating_or_at_its_end() {
+        let pod = |phase: &str, ready: &str, deleted: bool| {
+            let deleted = deleted.then_some("2026-01-01T00:00:00Z");
+            plain_pod(&object(json!({
+                "metadata": {"name": "a", "namespace": "b", "deletionTimestamp": deleted},
+                "status": {"phase": phase, "podIP": "2001:db8::1", "conditions": [{"type": "Ready", "status": ready}]},
+            })))
+        };
+        assert_eq!(pod("Running", "True", false).state, PodState::Ready);
+        assert_eq!(pod("Running", "False", false).state, PodState::NotReady);
+        assert_eq!(pod("Pending", "Unknown", false).state, PodState::NotReady);
+        assert_eq!(pod("Running", "True", true).state, PodState::Terminating);
+        assert_eq!(pod("Failed", "False", true).state, PodState::Ended);
+        assert_eq!(pod("Succeeded", "False", false).state, PodState::Ended);
+        assert_eq!(pod("Running", "True", false).address, "2001:db8::1".parse().ok());
+        let bare = plain_pod(&object(json!({"metadata": {"name": "a"}})));
+        assert_eq!((bare.state, bare.address), (PodState::NotReady, None));
+    }
+
+    #[test]
+    fn a_services_ports_lead_to_numbers_names_or_themselves() {
+        let service = plain_service(&object(json!({"metadata": {"name": "a"}, "spec": {"ports": [
+            {"port": 1, "targetPort": 11}, {"port": 2, "targetPort": "tls"}, {"port": 3}, {"port": 4, "targetPort": "44"},
+            {"port": 5, "protocol": "UDP"}, {"port": 6, "targetPort": 0}, {"port": 70000},
+        ]}})));
+        let number = TargetPort::Number;
+        let wanted =
+            [(1, number(11)), (2, TargetPort::Name("tls".into())), (3, number(3)), (4, number(44)), (6, number(6))];
+        let found: Vec<(u16, TargetPort)> = service.ports.into_iter().map(|port| (port.port, port.target)).collect();
+        assert_eq!(found, wanted);
+        let label = json!({"name": "a", "labels": {DISABLE_PORT_TRANSLATION: "false"}});
+        let opted_out = plain_service(&object(json!({ "metadata": label })));
+        assert!(service.translates && !opted_out.translates, "the label alone counts, whatever its value");
+    }
+
+    #[test]
+    fn a_gateway_with_nothing_filled_in_is_read() {
+        let gateway = plain_gateway(&object(json!({
+            "metadata": {"name": "a", "namespace": "b"}, "status": null,
+            "spec": {"selector": null, "servers": [{"port": {"number": 70000}, "hosts": null, "tls": {
+                "credentialName": "", "cipherSuites": null}}, {"tls": null}]},
+        })));
+        assert_eq!(gateway.name, ObjectName::new("b", "a"));
+        assert!(gateway.selector.is_empty());
+        assert_eq!((gateway.servers[0].port, &gateway.servers[0].tls), (0, &Some(Tls::default())));
+        assert_eq!(gateway.servers[1].tls, None);
+    }
+}

@@ -94,6 +94,9 @@ async fn one_pod_that_serves_another_leaf_is_named_and_exits_with_1() {
     let (right, wrong) = (&PKI.rsa.fingerprint()[..8], &PKI.other.fingerprint()[..8]);
     assert_eq!(last(&shown), format!("BAD  2 of 3 pods serve {right}…, 1 serves {wrong}…"), "{shown}");
     assert!(shown.out.contains("served-other: istio-system/stale"), "the finding names the pod: {shown}");
+    let kyma = mesh.probe(&["--policy", "kyma", "--redirect-port", "1"]);
+    assert_eq!(kyma.out.matches("policy-unknown").count(), 1, "what is true of all is said once: {kyma}");
+    assert!(kyma.out.contains("policy of all 3 pods") && kyma.out.contains("POD:1 refused"), "{kyma}");
     let any = mesh.probe(&["--policy", "none", "--expect-fingerprint", PKI.other.fingerprint(), "-o", "json"]);
     assert_eq!(of(&any.json(), "istio-system/stale")["asExpected"], json!(true), "an expectation of one's own: {any}");
     assert_eq!(of(&any.json(), "istio-system/one")["asExpected"], json!(false), "{any}");

@@ -13,5 +13,6 @@ mod mesh;
 mod misfits;
 mod policy;
 mod proxies;
+mod rights;
 mod servers;
 mod watching;

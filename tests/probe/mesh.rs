@@ -212,7 +212,7 @@ impl Mesh {
 }
 
 /// An object in its own type.
-fn from<K: DeserializeOwned>(object: Value) -> K {
+pub fn from<K: DeserializeOwned>(object: Value) -> K {
     serde_json::from_value(object).expect("an object of that kind")
 }
 
@@ -221,7 +221,8 @@ pub fn https(name: &str, hosts: &[&str], tls: Value) -> Value {
     json!({"port": {"number": 443, "name": name, "protocol": "HTTPS"}, "hosts": hosts, "tls": tls})
 }
 
-fn definition(versions: &[&str]) -> Value {
+/// The definition of a Gateway in these versions, with an open schema.
+pub fn definition(versions: &[&str]) -> Value {
     let open = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
     let version = |name: &&str| {
         json!({"name": name, "served": true, "storage": *name == versions[0], "schema": {"openAPIV3Schema":

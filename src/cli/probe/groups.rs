@@ -135,26 +135,29 @@ fn whose(pods: &[&str], answers: &[&Server]) -> String {
     }
 }
 
-/// What was found, once for all pods of which it is true, the gravest first.
+/// What was found, once for all pods of which it is true, the gravest first. A message that names its pod's address
+/// says `POD` for it where it is true of several.
 fn merged(answers: &[&Server]) -> Vec<Found> {
-    let mut all: Vec<(&Found, Vec<&str>)> = Vec::new();
+    let mut all: Vec<(&Found, String, Vec<&str>)> = Vec::new();
     for answer in answers {
         let pod = answer.pod.as_deref().unwrap_or_default();
+        let address = answer.address.rsplit_once(':').map_or(answer.address.as_str(), |(address, _)| address);
         for found in &answer.findings {
-            let same = |known: &Found| {
-                known.check == found.check && known.message == found.message && known.location == found.location
+            let message = found.message.replace(address, "POD");
+            let same = |(known, words, _): &&mut (&Found, String, Vec<&str>)| {
+                known.check == found.check && *words == message && known.location == found.location
             };
-            match all.iter_mut().find(|(known, _)| same(known)) {
-                Some((_, pods)) => pods.push(pod),
-                None => all.push((found, vec![pod])),
+            match all.iter_mut().find(same) {
+                Some((_, _, pods)) => pods.push(pod),
+                None => all.push((found, message, vec![pod])),
             }
         }
     }
-    all.sort_by_key(|(found, _)| std::cmp::Reverse(found.severity as u8));
-    let told = |(found, pods): (&Found, Vec<&str>)| Found {
+    all.sort_by_key(|(found, ..)| std::cmp::Reverse(found.severity as u8));
+    let told = |(found, message, pods): (&Found, String, Vec<&str>)| Found {
         check: found.check,
         severity: found.severity,
-        message: found.message.clone(),
+        message: if pods.len() > 1 { message } else { found.message.clone() },
         location: format!("{}, {}", whose(&pods, answers), found.location),
         remedy: found.remedy.clone(),
     };

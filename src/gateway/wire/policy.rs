@@ -1,6 +1,6 @@
 //! What was seen on the wire against what is expected there. Pure: a table of rows, and findings on what differs.
 
-use super::{KYMA_SUITES, Observed, Outcome, Redirect, SuiteKey, Version, suites};
+use super::{KYMA_SUITES, Observed, Outcome, Redirect, Suite, SuiteKey, Version, suites};
 use crate::certificate::{Check, Class, Finding, Severity};
 
 /// What a gateway is expected to do on the wire.
@@ -148,10 +148,11 @@ static UNKNOWN: Check = check(
 #[must_use]
 pub fn judge(expectation: &Expectation, observed: &Observed, key: Option<&str>) -> (Vec<Row>, Vec<Finding>) {
     let mut rows = versions(expectation, observed);
-    rows.extend(suite_rows(expectation, observed));
+    let idle = idle(expectation, key);
+    rows.extend(suite_rows(expectation, observed, &idle));
     rows.extend(observed.redirect.as_ref().map(|redirect| redirect_row(expectation, redirect)));
     let mut findings = version_findings(expectation, observed, key);
-    findings.extend(suite_findings(expectation, observed));
+    findings.extend(suite_findings(expectation, observed, &idle));
     findings.extend(stuck(&findings));
     findings.extend(observed.redirect.as_ref().and_then(|redirect| redirect_finding(expectation, redirect)));
     findings.extend(unknown(observed));
@@ -185,8 +186,9 @@ fn versions(expectation: &Expectation, observed: &Observed) -> Vec<Row> {
     rows.map(|(version, outcome)| row(version.as_str(), Some(allowed(*version)), outcome)).collect()
 }
 
-fn suite_rows(expectation: &Expectation, observed: &Observed) -> Vec<Row> {
-    let wanted = |name: &str| expectation.suites.as_ref().map(|list| list.iter().any(|listed| listed == name));
+fn suite_rows(expectation: &Expectation, observed: &Observed, idle: &[&str]) -> Vec<Row> {
+    let listed = |name: &str| expectation.suites.as_ref().map(|list| list.iter().any(|listed| listed == name));
+    let wanted = |name: &str| listed(name).filter(|_| !idle.contains(&name));
     observed.suites.iter().map(|(suite, outcome)| row(suite.name, wanted(suite.name), outcome)).collect()
 }
 
@@ -219,8 +221,19 @@ fn version_findings(expectation: &Expectation, observed: &Observed, key: Option<
     observed.versions.iter().filter_map(differs).collect()
 }
 
+fn fits(suite: SuiteKey, key: &str) -> bool {
+    (suite == SuiteKey::Ecdsa) == key.starts_with("ECDSA")
+}
+
+/// Suites of the policy that this leaf's key cannot use, beside others that it can: many lists serve both kinds of key.
+fn idle(expectation: &Expectation, key: Option<&str>) -> Vec<&'static str> {
+    let (Some(list), Some(key)) = (&expectation.suites, key) else { return Vec::new() };
+    let listed = suites().iter().filter(|suite| list.iter().any(|listed| listed == suite.name));
+    let (used, idle): (Vec<&Suite>, Vec<&Suite>) = listed.partition(|suite| fits(suite.key, key));
+    if used.is_empty() { Vec::new() } else { idle.iter().map(|suite| suite.name).collect() }
+}
+
 fn tls12_refused(expectation: &Expectation, how: &str, key: Option<&str>) -> Finding {
-    let fits = |suite_key: SuiteKey, key: &str| (suite_key == SuiteKey::Ecdsa) == key.starts_with("ECDSA");
     let listed = |name: &str| expectation.suites.as_ref().is_none_or(|list| list.iter().any(|listed| listed == name));
     let unusable = key.filter(|key| !suites().iter().any(|suite| listed(suite.name) && fits(suite.key, key)));
     match unusable {
@@ -240,7 +253,7 @@ fn tls12_refused(expectation: &Expectation, how: &str, key: Option<&str>) -> Fin
     }
 }
 
-fn suite_findings(expectation: &Expectation, observed: &Observed) -> Vec<Finding> {
+fn suite_findings(expectation: &Expectation, observed: &Observed, idle: &[&str]) -> Vec<Finding> {
     let Some(list) = &expectation.suites else { return Vec::new() };
     let names = |wanted: &dyn Fn(&str, &Outcome) -> bool| -> Vec<&str> {
         let suites = observed.suites.iter().filter(|(suite, outcome)| wanted(suite.name, outcome));
@@ -248,7 +261,8 @@ fn suite_findings(expectation: &Expectation, observed: &Observed) -> Vec<Finding
     };
     let listed = |name: &str| list.iter().any(|listed| listed == name);
     let outside = names(&|name, outcome| !listed(name) && outcome.is_accepted());
-    let missing = names(&|name, outcome| listed(name) && matches!(outcome, Outcome::Refused(_)));
+    let due = |name: &str| listed(name) && !idle.contains(&name);
+    let missing = names(&|name, outcome| due(name) && matches!(outcome, Outcome::Refused(_)));
     let mut findings = Vec::new();
     let strange = |name: &&String| !suites().iter().any(|suite| suite.name == name.as_str());
     let strange: Vec<&str> = list.iter().filter(strange).map(String::as_str).collect();

@@ -147,3 +147,19 @@ fn a_gateways_own_words_become_what_is_expected_of_it() {
     let kymas: Vec<String> = KYMA_SUITES.iter().map(ToString::to_string).collect();
     assert_eq!(Expectation::of_gateway("TLSV1_2", "", &kymas, true), Expectation::kyma());
 }
+
+#[test]
+fn suites_for_another_kind_of_key_are_not_missed_where_some_fit_the_leafs() {
+    let list: Vec<String> =
+        ["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256"].iter().map(ToString::to_string).collect();
+    let expectation = Expectation::of_gateway("", "", &list, true);
+    for (accepted, key, expected) in [
+        (&["ECDHE-RSA-AES128-GCM-SHA256"][..], "RSA 2048", &[][..]),
+        (&["ECDHE-ECDSA-AES128-GCM-SHA256"], "ECDSA P-256", &[]),
+        (&["ECDHE-RSA-AES128-SHA"], "RSA 2048", &["policy-suite-outside", "policy-suite-missing"]),
+    ] {
+        let (rows, findings) = judge(&expectation, &server(&MODERN, accepted), Some(key));
+        assert_eq!(names(&findings), expected, "{accepted:?} {key}");
+        assert_eq!(rows.iter().all(|row| row.holds != Some(false)), expected.is_empty(), "{accepted:?} {key}");
+    }
+}
