@@ -2,12 +2,13 @@
 
 use std::net::{SocketAddr, TcpListener as StdListener};
 
+use certkeeper::gateway::wire::KYMA_SUITES;
 use certkeeper_simulator::ca::Issued;
 use serde_json::{Value, json};
 
 use crate::{
     mesh::{GATEWAY, HOME, MESH, Mesh, addresses, https, serving},
-    servers::{PKI, Tcp},
+    servers::{PKI, Tcp, envoy},
     support::{room::Answer, schema},
     watching::Watch,
 };
@@ -407,6 +408,30 @@ async fn a_watch_tells_pods_that_come_and_go() {
     mesh.delete_pod("one", false).await;
     until("UNKNOWN no pod is left");
     assert_eq!(tokio::task::block_in_place(|| watch.interrupt()), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn envoy_keeps_the_policy_that_a_gateway_of_kymas_asks_for() {
+    let test = "envoy_keeps_the_policy_that_a_gateway_of_kymas_asks_for";
+    let Some(envoy) = tokio::task::block_in_place(|| envoy(test, &PKI.rsa)) else { return };
+    let mesh = Mesh::start().await;
+    let tls = json!({"mode": "SIMPLE", "credentialName": "certs", "minProtocolVersion": "TLSV1_2",
+        "cipherSuites": KYMA_SUITES});
+    let port = json!({"number": 80, "name": "http", "protocol": "HTTP"});
+    let http = json!({"port": port, "hosts": HOSTS, "tls": {"httpsRedirect": true}});
+    mesh.gateway("v1", json!([https("https", HOSTS, tls), http])).await;
+    let (secure, plain) = (envoy.tls.address, envoy.plain.port());
+    let ports = json!([{"name": "https", "port": 443, "targetPort": secure.port()},
+        {"name": "http", "port": 80, "targetPort": plain}]);
+    mesh.service_with("gw", ports).await;
+    mesh.secret(MESH, "certs", &PKI.rsa).await;
+    mesh.pod(MESH, "gw", secure, true).await;
+    let answer = mesh.probe(&["-o", "json"]);
+    assert_eq!(answer.code, 0, "{answer}");
+    let server = answer.json()["servers"][0].clone();
+    assert_eq!((&server["findings"], &server["asExpected"]), (&json!([]), &json!(true)), "{answer}");
+    let rows = server["policy"].as_array().expect("a policy");
+    assert!(rows.len() == 26 && rows.iter().all(|row| row["holds"] == json!(true)), "{answer}");
 }
 
 #[test]

@@ -190,7 +190,10 @@ impl Mesh {
 
     /// The Service of the pods, which leads from 443 to this target.
     pub async fn service(&self, name: &str, target: Value) {
-        let ports = json!([{"name": "https", "port": 443, "targetPort": target}]);
+        self.service_with(name, json!([{"name": "https", "port": 443, "targetPort": target}])).await;
+    }
+
+    pub async fn service_with(&self, name: &str, ports: Value) {
         let _: Service = self
             .create(MESH, json!({"metadata": {"name": name}, "spec": {"selector": {"istio": "gw"}, "ports": ports}}))
             .await;
