@@ -65,7 +65,12 @@ async fn a_bad_object_is_refused_with_a_message_that_says_what_to_do() -> Outcom
     let Some((kubectl, _)) = administrator("kubectl: a bad object is refused").await? else { return Ok(()) };
     let cases = [
         ("{mode: BYO}", "mode BYO needs byo.secretRef: name the Secret in this namespace"),
-        ("{mode: Gardener, byo: {secretRef: {name: x}}}", "remove byo.secretRef, or set mode to BYO or Auto"),
+        ("{byo: {secretRef: {name: A_B}}}", "spec.byo.secretRef.name: Invalid value: \"A_B\""),
+        ("{gateway: {secretRef: {name: A_B}}}", "spec.gateway.secretRef.name: Invalid value: \"A_B\""),
+        ("{gateway: {secretRef: {namespace: a.b}}}", "spec.gateway.secretRef.namespace: Invalid value: \"a.b\""),
+        ("{clientCA: {secretRef: {name: A_B}}}", "spec.clientCA.secretRef.name: Invalid value: \"A_B\""),
+        ("{byo: {secretRef: {name: x}}, gardener: {}}", "byo.secretRef and gardener exclude each other"),
+        ("{mode: Gardener, byo: {secretRef: {name: x}}}", "remove byo.secretRef, or set mode to BYO"),
         ("{domain: '*.example.com'}", "domain must be a DNS name in lower case without a leading \"*.\""),
         ("{mode: Byo}", "supported values: \"Auto\", \"BYO\", \"Gardener\""),
         ("{domain: example.com, domian: x}", "unknown field \"spec.domian\""),

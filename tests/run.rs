@@ -214,3 +214,27 @@ fn crds_prints_what_crds_holds() {
     let held = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/crds/gatewaycertificates.yaml")).expect("there");
     assert_eq!(printed.stdout, held);
 }
+
+#[test]
+fn an_answer_that_cannot_be_written_is_no_success_unless_its_reader_went_away() {
+    let calls: [&[&str]; 5] = [
+        &["crds"],
+        &["check", "--list"],
+        &["check", "--list", "-o", "json"],
+        &["check", "--schema"],
+        &["probe", "--schema"],
+    ];
+    for arguments in calls {
+        // Linux: every write to it fails as on a full disk.
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("there");
+        let output = Command::new(PROGRAM).args(arguments).stdout(full).output().expect("it runs");
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {errors}");
+        assert!(errors.contains("could not be written"), "{arguments:?}: {errors}");
+
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = Command::new(PROGRAM).args(arguments).stdout(writer).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}

@@ -45,11 +45,13 @@ use super::{
     validation = Rule::new("self.mode != 'BYO' || (has(self.byo) && has(self.byo.secretRef))")
         .message("mode BYO needs byo.secretRef: name the Secret in this namespace that holds the certificate and key"),
     validation = Rule::new("self.mode != 'Gardener' || !(has(self.byo) && has(self.byo.secretRef))")
-        .message("mode Gardener requests its own certificate: remove byo.secretRef, or set mode to BYO or Auto"),
+        .message("mode Gardener requests its own certificate: remove byo.secretRef, or set mode to BYO"),
     validation = Rule::new("(has(self.gateway) && has(self.gateway.secretRef)) == (has(oldSelf.gateway) && has(oldSelf.gateway.secretRef))")
         .message("gateway.secretRef cannot be added or removed later: create another GatewayCertificate for the other Secret, then delete this one"),
     validation = Rule::new("self.mode != 'BYO' || !has(self.gardener)")
-        .message("mode BYO uses no issuer: remove gardener, or set mode to Gardener or Auto")
+        .message("mode BYO uses no issuer: remove gardener, or set mode to Gardener"),
+    validation = Rule::new("self.mode != 'Auto' || !has(self.gardener) || !(has(self.byo) && has(self.byo.secretRef))")
+        .message("byo.secretRef and gardener exclude each other: remove the one that shall not be used")
 )]
 pub struct GatewayCertificateSpec {
     /// Where the certificate comes from. Auto: BYO where byo.secretRef is set, else Gardener where the cluster has it.

@@ -46,7 +46,7 @@ pub enum DeletionPolicy {
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
 pub struct LocalRef {
     /// Name of the object in this object's own namespace.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub name: String,
 }
 
@@ -102,11 +102,11 @@ pub struct GardenerRequest {
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
 pub struct IssuerRef {
     /// The Issuer's name.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub name: String,
     /// The Issuer's namespace, where the landscape allows one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub namespace: Option<String>,
 }
 
@@ -142,11 +142,11 @@ pub enum KeyAlgorithm {
 pub struct GatewayRef {
     /// Name of the Istio Gateway. Default: kyma-gateway.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub name: Option<String>,
     /// Namespace of the Istio Gateway. Default: kyma-system.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub namespace: Option<String>,
     /// The Gateway's server (by its port's name) whose credential is meant, where it has several.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -176,13 +176,13 @@ pub struct GatewayRef {
 pub struct GatewaySecretRef {
     /// Name of the Secret. Default: kyma-gateway-certs.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     #[x_kube(validation = Rule::new("self.size() <= 243 && !self.endsWith('-last-good') && !self.endsWith('-cacert')")
         .message("gateway.secretRef.name must leave room for the suffixes -last-good and -cacert, which are names of our own"))]
     pub name: Option<String>,
     /// Namespace of the Secret. Default: istio-system.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub namespace: Option<String>,
 }
 
@@ -346,7 +346,7 @@ pub struct Workload {
     /// Kind of the workload.
     pub kind: WorkloadKind,
     /// Its name, in the namespace of the copy.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub name: String,
 }
 

@@ -8,7 +8,7 @@ pub(super) struct Crds {}
 
 impl Crds {
     pub(super) fn main(self) -> Result<ExitCode, String> {
-        super::say(&crate::api::crds_yaml()?);
+        super::say(&crate::api::crds_yaml()?)?;
         Ok(ExitCode::SUCCESS)
     }
 }

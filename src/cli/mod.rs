@@ -88,18 +88,22 @@ fn runtime() -> Result<tokio::runtime::Runtime, String> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| format!("no async runtime: {e}"))
 }
 
-/// Writes to standard output. A reader that went away (`| head`) is no error.
-fn say(text: &str) {
-    let _ = try_say(text);
-}
-
-/// Writes to standard output, for those who would go on.
+/// Writes to standard output. `false`: the reader went away (`| head`), which is no error.
 ///
 /// # Errors
-/// When nobody reads any more.
-fn try_say(text: &str) -> std::io::Result<()> {
-    use std::io::Write;
-    writeln!(std::io::stdout(), "{}", text.trim_end_matches('\n'))
+/// Whatever else keeps the answer from being written, such as a full disk: an answer that nobody got must not look
+/// like one.
+fn say(text: &str) -> Result<bool, String> {
+    use std::io::{ErrorKind, Write};
+    // One write: standard output is buffered by lines, and what lies in its buffer at the end is lost without a word.
+    let mut text = text.trim_end_matches('\n').to_owned();
+    text.push('\n');
+    let mut output = std::io::stdout().lock();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(format!("the answer could not be written to standard output: {error}")),
+    }
 }
 
 /// Writes to standard error.

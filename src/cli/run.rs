@@ -77,7 +77,8 @@ impl Run {
         namespaces.dedup();
         // In a pod the host name is the pod's name.
         let instance = std::env::var("HOSTNAME").unwrap_or_else(|_| "certkeeper".to_owned());
-        tracing::info!(version = env!("CARGO_PKG_VERSION"), ?namespaces, allow = ?self.allow, "certkeeper starts");
+        let (serves, allow) = (namespaces.join(","), self.allow.join(","));
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), namespaces = serves, allow, "certkeeper starts");
         let settings =
             Settings { allow: self.allow, allow_restart: self.allow_restart, namespaces, ..Settings::default() };
         let stop = CancellationToken::new();

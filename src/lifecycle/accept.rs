@@ -1,7 +1,7 @@
 //! Whether the object asks for something that it may have and that this version can do.
 
 use super::{
-    observed::{Object, ObjectName, Settings},
+    observed::{Object, ObjectName, Settings, Wants},
     reason::Reason,
     targets::{Places, Target, Workload},
 };
@@ -16,13 +16,7 @@ pub fn accepts(object: &Object, settings: &Settings) -> bool {
 pub(super) fn accept(object: &Object, settings: &Settings) -> Result<(), (Reason, String)> {
     let wants = &object.wants;
     if !wants.unsupported.is_empty() {
-        return Err((
-            Reason::NotYetSupported,
-            format!(
-                "this version of certkeeper does not act on {}: remove it from the spec, nothing is done until then",
-                wants.unsupported.join(", ")
-            ),
-        ));
+        return Err((Reason::NotYetSupported, unsupported(wants)));
     }
     let secret = &wants.gateway_secret;
     if !settings.permits(secret) {
@@ -52,6 +46,16 @@ pub(super) fn accept(object: &Object, settings: &Settings) -> Result<(), (Reason
         return Err((Reason::InvalidSpec, format!("spec.byo.trust.roots cannot be used: {wrong}")));
     }
     Ok(())
+}
+
+fn unsupported(wants: &Wants) -> String {
+    // With nothing supplied it is a source that is missing, whatever else is set.
+    let remedy = match wants.source {
+        Some(_) => "remove it from the spec",
+        None => "name the Secret with your certificate and key in spec.byo.secretRef and set spec.mode to BYO or Auto",
+    };
+    let fields = wants.unsupported.join(", ");
+    format!("this version of certkeeper does not act on {fields}: {remedy}, nothing is done until then")
 }
 
 /// What one entry of `spec.targets` needs from the operator, and what its keys must look like.

@@ -5,7 +5,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::{
     MAX_LISTED,
-    choice::{Candidates, Choice, Judged, same_pair},
+    choice::{Candidates, Choice, Judged, is_ours, same_pair},
     observed::{FailureKind, ObjectName, Observed, Slot, Source},
     plan::{Action, CertificateSummary, Condition, ConditionStatus, Entry, FindingSummary, Plan, Status, Write},
     reason::Reason,
@@ -103,7 +103,7 @@ impl Report<'_> {
                     "Served",
                     ConditionStatus::Unknown,
                     Reason::NotProbed,
-                    "this version does not ask the gateway's pods what they serve: see with openssl s_client",
+                    "this version does not ask the gateway's pods what they serve: ask them with certkeeper probe --gateway",
                 ),
                 ready,
             ],
@@ -135,7 +135,9 @@ impl Report<'_> {
         let previous = &self.observed.object.previous;
         let fingerprint = status.certificate.as_ref().map(|certificate| certificate.fingerprint.clone());
         let known = previous.certificate.as_ref().map(|certificate| certificate.fingerprint.clone());
-        let untouched = self.observed.gateway.stored().is_some_and(super::Stored::is_as_we_wrote);
+        // Ours: one that another GatewayCertificate wrote looks just as untouched.
+        let stored = self.observed.gateway.stored();
+        let untouched = stored.is_some_and(|stored| stored.is_as_we_wrote() && is_ours(self.observed, stored));
         // A crash between the write and its status: the Secret itself tells that it was promoted.
         if entries.is_empty()
             && untouched
@@ -281,7 +283,7 @@ impl Report<'_> {
         let name = self.observed.object.wants.gateway_secret.keepsake();
         match &self.observed.keepsake {
             Slot::Denied(rule) => format!("; no last good pair is kept in Secret {name}: {rule}"),
-            Slot::Present(kept) if !super::choice::is_ours(self.observed, kept) => {
+            Slot::Present(kept) if !is_ours(self.observed, kept) => {
                 format!("; no last good pair is kept: Secret {name} belongs to somebody else, rename or remove it")
             }
             Slot::Present(kept) if kept.immutable => {
@@ -346,6 +348,7 @@ fn describe(facts: &Facts) -> String {
             let names = match leaf.dns_names.as_slice() {
                 [] => leaf.subject.clone(),
                 [one] => one.clone(),
+                [first, second] => format!("{first} and {second}"),
                 [first, rest @ ..] => format!("{first} and {} more names", rest.len()),
             };
             format!("a certificate for {names}, valid until {}", timestamp(leaf.not_after))

@@ -1,6 +1,7 @@
 //! Whose Secret it is.
 
 use crate::pki::{self, Ca};
+use k8s_openapi::api::events::v1::Event;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
@@ -45,6 +46,7 @@ async fn of_two_objects_over_one_secret_the_owner_annotation_decides(world: Worl
     let message = world.condition("a", "SecretCurrent", "False", "Conflict").await;
     assert!(message.contains(&format!("{}/x", world.home)), "{message}");
     world.is_silent().await;
+    promoted_nothing(&world, "a").await;
     world.objects().delete("x", &Default::default()).await.expect("deleted");
     world.condition("a", "SecretCurrent", "True", "Current").await;
     let owner = world.gateway_secret().await.expect("there").metadata.annotations.unwrap_or_default();
@@ -61,6 +63,19 @@ async fn of_two_objects_over_an_unowned_secret_the_older_one_writes(world: World
     world.condition("older", "SecretCurrent", "True", "Current").await;
     world.condition("a", "SecretCurrent", "False", "Conflict").await;
     world.is_silent().await;
+    promoted_nothing(&world, "a").await;
+}
+
+/// Neither history nor events tell that this object wrote anything.
+async fn promoted_nothing(world: &World, name: &str) {
+    let history = world.status(name).await.history;
+    assert!(!history.iter().any(|entry| entry.reason == "Promoted"), "{history:?}");
+    let events = world.events().await;
+    let told = |reason| {
+        let about = |of: &Event| of.regarding.as_ref().is_some_and(|object| object.name.as_deref() == Some(name));
+        events.iter().any(|event| about(event) && event.reason.as_deref() == Some(reason))
+    };
+    assert!(!told("Promoted"), "{events:?}");
 }
 
 async fn a_suspended_object_writes_nothing_but_status(world: World) {

@@ -9,6 +9,7 @@ use crate::{scenarios, world::World};
 scenarios!(
     an_ungranted_secret_is_not_touched_and_no_call_is_made,
     fields_whose_work_is_not_done_yet_are_refused_and_never_ignored,
+    without_a_source_the_message_asks_for_one,
     the_source_must_not_be_the_gateways_own_secret,
 );
 
@@ -40,6 +41,13 @@ async fn fields_whose_work_is_not_done_yet_are_refused_and_never_ignored(world: 
     assert!(world.gateway_secret().await.is_none());
     world.patch_object("x", json!({"spec": {"clientCA": null}})).await;
     world.promoted(&pair).await;
+}
+
+async fn without_a_source_the_message_asks_for_one(world: World) {
+    world.ask(json!({"byo": null})).await;
+    let _keeper = world.keeper();
+    let message = world.condition("x", "Accepted", "False", "NotYetSupported").await;
+    assert!(message.contains("name the Secret with your certificate and key in spec.byo.secretRef"), "{message}");
 }
 
 async fn the_source_must_not_be_the_gateways_own_secret(world: World) {

@@ -103,11 +103,11 @@ impl Check {
     pub(super) fn main(self) -> Result<ExitCode, String> {
         let look = Look::new(self.color);
         if self.schema {
-            super::say(&schema());
+            super::say(&schema())?;
             return Ok(ExitCode::SUCCESS);
         }
         if self.list {
-            super::say(&list::list(self.output, &look)?);
+            super::say(&list::list(self.output, &look)?)?;
             return Ok(ExitCode::SUCCESS);
         }
         input::at_most_one_is_standard_input(&[&self.fullchain, &self.key, &self.values, &self.roots])?;
@@ -118,7 +118,7 @@ impl Check {
             Output::Table => render::report(&report, &look),
             Output::Json => serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?,
             Output::Yaml => serde_saphyr::to_string(&report).map_err(|e| e.to_string())?,
-        });
+        })?;
         Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 

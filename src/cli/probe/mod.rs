@@ -153,7 +153,7 @@ struct Prober {
 impl Probe {
     pub(super) fn main(mut self) -> Result<ExitCode, String> {
         if self.schema {
-            super::say(&schema());
+            super::say(&schema())?;
             return Ok(ExitCode::SUCCESS);
         }
         let run = async {
@@ -242,7 +242,7 @@ impl Showing {
             Output::Table => render::report(&report, &look),
             Output::Json => serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?,
             Output::Yaml => serde_saphyr::to_string(&report).map_err(|e| e.to_string())?,
-        });
+        })?;
         Ok(report.verdict)
     }
 }

@@ -60,7 +60,9 @@ pub(super) async fn watch(
                 last = report.verdict;
                 let told = text(&report, first, &mut shown, output, look)?;
                 // Who reads no more (`| head`) has seen enough.
-                if told.is_some_and(|text| crate::cli::try_say(&text).is_err()) {
+                if let Some(text) = told
+                    && !crate::cli::say(&text)?
+                {
                     return Ok(last);
                 }
                 first = false;

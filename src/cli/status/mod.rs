@@ -97,10 +97,10 @@ impl Status {
 
 /// Shows each object, as its status tells of it.
 fn show(objects: &[GatewayCertificate], output: Output) -> Result<ExitCode, String> {
-    match output {
-        Output::Table => super::say(&objects.iter().map(describe).collect::<Vec<_>>().join("\n")),
-        Output::Json => super::say(&serde_json::to_string_pretty(&json(objects)).map_err(|e| e.to_string())?),
-    }
+    let _ = match output {
+        Output::Table => super::say(&objects.iter().map(describe).collect::<Vec<_>>().join("\n"))?,
+        Output::Json => super::say(&serde_json::to_string_pretty(&json(objects)).map_err(|e| e.to_string())?)?,
+    };
     let unwell = objects.iter().any(|object| condition(object, "Ready").is_none_or(|ready| ready.status == "False"));
     Ok(if unwell { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

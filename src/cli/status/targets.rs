@@ -30,12 +30,12 @@ pub(super) async fn show(client: &Client, found: &Found, output: Output) -> Resu
     match output {
         Output::Table => {
             let texts: Vec<String> = answers.iter().map(|(object, copies)| describe(object, copies)).collect();
-            crate::cli::say(&texts.join("\n"));
+            crate::cli::say(&texts.join("\n"))?;
         }
         Output::Json => {
             let items: Vec<Value> = answers.iter().map(|(object, copies)| json(object, copies)).collect();
             let text = serde_json::to_string_pretty(&json!({ "items": items })).map_err(|e| e.to_string())?;
-            crate::cli::say(&text);
+            crate::cli::say(&text)?;
         }
     }
     Ok(code(answers.iter().flat_map(|(_, copies)| copies)))
