@@ -24,6 +24,10 @@ pub const COPY: &str = "certs.kyma-project.io/copy";
 pub const ROLLED: &str = "certs.kyma-project.io/rolled-for";
 /// Who undid our writes and when, newest last, at most three: `manager@time,…`. Written with the write that restores.
 pub const UNDONE: &str = "certs.kyma-project.io/undone";
+/// Which pairs were written again in other bytes and when: `fingerprint@time,…`. Written with the write that nudges.
+pub const NUDGED: &str = "certs.kyma-project.io/nudged";
+/// Which pairs no gateway pod took up: `fingerprint time source gateways;…`. Written with the write that goes back.
+pub const REFUSED: &str = "certs.kyma-project.io/refused";
 /// On a GatewayCertificate: fingerprints (comma-separated, SHA-256 in hexadecimal) that a person retired.
 /// They are never promoted or brought back.
 pub const FORGET: &str = "certs.kyma-project.io/forget";

@@ -150,6 +150,18 @@ pub struct ReloadStatus {
     pub rung: String,
     /// When that rung was used.
     pub time: String,
+    /// Since when some pod was seen not to serve the leaf; absent once all did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// How many ready pods there were when the first was evicted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pods: Option<i32>,
+    /// How many pods were evicted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evicted: Option<i32>,
+    /// The pod that was evicted last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
 }
 
 /// The copies.

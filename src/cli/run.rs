@@ -10,6 +10,7 @@ use crate::{
     clock::SystemClock,
     cluster::client::connect,
     controller::{Runtime, run},
+    gateway::TcpDial,
     lifecycle::Settings,
     telemetry::{self, LogFormat},
 };
@@ -90,7 +91,7 @@ impl Run {
             tracing::info!("certkeeper stops: it finishes what it is at");
             stopper.cancel();
         });
-        run(Runtime { client, clock: Arc::new(SystemClock), settings, instance }, stop).await;
+        run(Runtime { client, dial: Arc::new(TcpDial), clock: Arc::new(SystemClock), settings, instance }, stop).await;
         tracing::info!("certkeeper stopped");
         Ok(ExitCode::SUCCESS)
     }

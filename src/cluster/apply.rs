@@ -24,7 +24,10 @@ use super::{
 };
 use crate::{
     api::{self, GatewayCertificate},
-    lifecycle::{Action, FailureKind, Leftover, ObjectName, Status, Undo, Version, Write},
+    lifecycle::{
+        Action, FailureKind, Leftover, ObjectName, Status, Undo, Version, Write,
+        reload::{Nudge, Refusal},
+    },
 };
 
 /// Carries actions out for one GatewayCertificate.
@@ -131,7 +134,13 @@ impl Hands<'_> {
 
     fn fill(&self, secret: &mut Secret, write: &Write, keepsake: bool) {
         let data = secret.data.get_or_insert_default();
-        data.insert("tls.crt".to_owned(), ByteString(write.pair.certificate_pem().as_bytes().to_vec()));
+        let fingerprint = write.pair.fingerprint().to_string();
+        let nudges = write.nudged.iter().filter(|nudge| nudge.fingerprint == fingerprint).count();
+        let mut chain = write.pair.certificate_pem().as_bytes().to_vec();
+        // A nudge is the same pair in other bytes: Envoy takes up a pair that it was stuck with only if those change
+        // (FACTS, "Stuck leaf").
+        chain.extend(std::iter::repeat_n(b'\n', nudges));
+        data.insert("tls.crt".to_owned(), ByteString(chain));
         data.insert("tls.key".to_owned(), ByteString(write.pair.key_pem().as_bytes().to_vec()));
         if let Some(staple) = &write.staple {
             data.insert("tls.ocsp-staple".to_owned(), ByteString(staple.clone()));
@@ -139,10 +148,17 @@ impl Hands<'_> {
         let annotations = secret.metadata.annotations.get_or_insert_default();
         annotations.insert(api::OWNER.to_owned(), name_of(self.object).to_string());
         annotations.insert(api::FINGERPRINT.to_owned(), write.pair.fingerprint().to_string());
-        if write.undone.is_empty() {
-            annotations.remove(api::UNDONE);
-        } else {
-            annotations.insert(api::UNDONE.to_owned(), format_undone(&write.undone));
+        let marks = [
+            (api::UNDONE, format_undone(&write.undone)),
+            (api::NUDGED, Nudge::format(&write.nudged)),
+            (api::REFUSED, Refusal::format(&write.refused)),
+        ];
+        for (annotation, text) in marks {
+            if text.is_empty() {
+                annotations.remove(annotation);
+            } else {
+                annotations.insert(annotation.to_owned(), text);
+            }
         }
         if keepsake {
             secret.metadata.owner_references = self.owner_reference(&write.target).map(|owner| vec![owner]);
@@ -169,7 +185,7 @@ impl Hands<'_> {
 
     async fn release(&self, target: &ObjectName, base: &Version) -> Result<(), CallError> {
         let Some(mut secret) = self.seen(target, base) else { return self.failed(target, CallError::Stale).await };
-        for ours in [api::OWNER, api::FINGERPRINT, api::UNDONE] {
+        for ours in [api::OWNER, api::FINGERPRINT, api::UNDONE, api::NUDGED, api::REFUSED] {
             secret.metadata.annotations.get_or_insert_default().remove(ours);
         }
         match write::replace(self.client, secret, Answer::Whole).await {

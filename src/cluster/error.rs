@@ -54,6 +54,17 @@ pub fn classify(error: &kube::Error) -> CallError {
     }
 }
 
+/// The API server does not know the resource: an answer 404 that names no object.
+#[must_use]
+pub fn is_unknown_resource(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(status) => {
+            status.code == 404 && status.details.as_ref().is_none_or(|details| details.name.is_empty())
+        }
+        _ => false,
+    }
+}
+
 /// The error in words. A decoding error quotes what it could not decode, which may be a key: it is not repeated.
 #[must_use]
 pub fn describe(error: &kube::Error) -> String {

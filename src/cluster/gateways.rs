@@ -14,7 +14,7 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 
-use super::error::{CALL_TIMEOUT, CallError, bounded, classify, describe};
+use super::error::{CALL_TIMEOUT, CallError, bounded, classify, describe, is_unknown_resource};
 use crate::{
     api::{DISABLE_PORT_TRANSLATION, GATEWAY_VERSIONS, ISTIO_GROUP, IstioGateway, IstioServer, IstioServerTls},
     lifecycle::{
@@ -63,15 +63,6 @@ pub async fn gateway(client: &Client, name: &ObjectName) -> Result<Gateway, Stri
         "the API server knows no gateways.{ISTIO_GROUP}: Istio is not installed in this cluster, or without its \
          CustomResourceDefinitions"
     ))
-}
-
-fn is_unknown_resource(error: &kube::Error) -> bool {
-    match error {
-        kube::Error::Api(status) => {
-            status.code == 404 && status.details.as_ref().is_none_or(|details| details.name.is_empty())
-        }
-        _ => false,
-    }
 }
 
 /// The pods that were found.

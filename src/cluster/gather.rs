@@ -16,6 +16,7 @@ use kube::ResourceExt;
 use super::{
     MANAGER,
     copies::{CopyStore, NamespaceWatch},
+    mesh::{MeshStore, MeshView},
     secrets::{Secrets, Seen, Sight},
     status,
 };
@@ -23,8 +24,10 @@ use crate::{
     api::{self, GatewayCertificate, GatewayCertificateSpec, KeyContent, Layout, ManagementPolicy, Mode},
     certificate::{Facts, Roots, Supplied, read},
     lifecycle::{
-        Leftover, Object, ObjectName, Observed, Policy, Rival, Settings, Slot, Source, Stored, Supply, Undo, Version,
-        Wants, accepts,
+        Leftover, Object, ObjectName, Observed, Policy, Probe, Proxy, Rival, Settings, Slot, Source, Stored, Supply,
+        Undo, Version, Wants, accepts,
+        reload::{Nudge, Refusal, Rung},
+        serving::Mesh,
         targets::{Content, Copies, Namespaces, Places, Requirement, SecretKind, Selector, Target, Workload, scopes},
     },
 };
@@ -35,6 +38,13 @@ pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration
 const SOURCE_LAYOUTS: [(&str, &str); 3] = [("tls.crt", "tls.key"), ("cert", "key"), ("tlsCrt", "tlsKey")];
 /// Kyma's names, see FACTS "Kyma": the Secret that `kyma-gateway` names, in the namespace of the gateway's pods.
 const DEFAULT_GATEWAY_SECRET: (&str, &str) = ("istio-system", "kyma-gateway-certs");
+
+/// The Gateway of Kyma's, see FACTS "Kyma".
+const DEFAULT_GATEWAY: (&str, &str) = ("kyma-system", "kyma-gateway");
+/// How long Istio's own push is waited for; it takes a tenth of a second where all is well (FACTS, "Measured here").
+const DEFAULT_DEADLINE: chrono::Duration = chrono::Duration::seconds(30);
+/// Less would be a nudge for each rotation: istiod gathers changes for up to 10 s.
+const LEAST_DEADLINE: chrono::Duration = chrono::Duration::seconds(5);
 
 /// Namespace and name of an object.
 #[must_use]
@@ -51,6 +61,8 @@ pub struct Eyes {
     pub copies: CopyStore,
     /// The namespaces.
     pub namespaces: NamespaceWatch,
+    /// Gateways, Services and pods.
+    pub mesh: MeshStore,
 }
 
 impl Eyes {
@@ -59,6 +71,7 @@ impl Eyes {
         self.secrets.sweep(alive);
         self.copies.sweep(alive);
         self.namespaces.sweep(alive);
+        self.mesh.sweep(alive);
     }
 }
 
@@ -98,7 +111,19 @@ pub fn gather(object: &GatewayCertificate, others: Others, eyes: &Eyes, settings
     };
     eyes.secrets.keep_only(&name, &needed);
     let Others { rivals, peers } = others;
-    Observed { object: facts, source, gateway, keepsake, rivals, peers, namespaces, copies, failure: None }
+    // What the pods serve is put in by whoever asks them.
+    let mesh = Mesh::Pending;
+    Observed { object: facts, source, gateway, keepsake, rivals, peers, mesh, namespaces, copies, failure: None }
+}
+
+/// Who serves the gateway's Secret. Nobody is looked at for an object that asks for what it may not have (law 9).
+#[must_use]
+pub fn look_at_mesh(object: &Object, eyes: &Eyes, settings: &Settings) -> MeshView {
+    if object.deleting || !accepts(object, settings) {
+        eyes.mesh.forget(&object.name);
+        return MeshView::Off;
+    }
+    eyes.mesh.look(&object.wants, &object.name)
 }
 
 /// The namespaces and copies, as far as the spec or what was done for an earlier one needs them.
@@ -136,6 +161,48 @@ pub fn gateway_secret(spec: &GatewayCertificateSpec) -> ObjectName {
         named.and_then(|secret| secret.namespace.as_deref()).unwrap_or(namespace),
         named.and_then(|secret| secret.name.as_deref()).unwrap_or(name),
     )
+}
+
+/// The Gateway that a spec means.
+fn gateway_name(spec: &GatewayCertificateSpec) -> ObjectName {
+    let named = spec.gateway.as_ref();
+    let (namespace, name) = DEFAULT_GATEWAY;
+    ObjectName::new(
+        named.and_then(|gateway| gateway.namespace.as_deref()).unwrap_or(namespace),
+        named.and_then(|gateway| gateway.name.as_deref()).unwrap_or(name),
+    )
+}
+
+fn probe(spec: &GatewayCertificateSpec) -> Probe {
+    let probe = spec.gateway.as_ref().and_then(|gateway| gateway.probe.clone()).unwrap_or_default();
+    Probe {
+        enabled: probe.enabled.unwrap_or(true),
+        port: probe.port.and_then(|port| u16::try_from(port).ok()),
+        hosts: probe.hosts,
+        proxy: match probe.proxy_protocol.unwrap_or_default() {
+            api::ProxyProtocol::Auto => Proxy::Auto,
+            api::ProxyProtocol::None => Proxy::None,
+            api::ProxyProtocol::V1 => Proxy::V1,
+            api::ProxyProtocol::V2 => Proxy::V2,
+        },
+    }
+}
+
+fn up_to(spec: &GatewayCertificateSpec) -> Rung {
+    let reload = spec.gateway.as_ref().and_then(|gateway| gateway.reload.clone()).unwrap_or_default();
+    match reload.up_to.unwrap_or_default() {
+        api::ReloadRung::Observe => Rung::Observe,
+        api::ReloadRung::Nudge => Rung::Nudge,
+        api::ReloadRung::Restart => Rung::Restart,
+    }
+}
+
+/// How long each rung of the ladder has. What admission let pass and cannot be read is the default.
+fn deadline(spec: &GatewayCertificateSpec) -> chrono::Duration {
+    let reload = spec.gateway.as_ref().and_then(|gateway| gateway.reload.as_ref());
+    let text = reload.and_then(|reload| reload.deadline.as_deref());
+    let span = text.and_then(|text| text.parse::<jiff::SignedDuration>().ok());
+    span.and_then(|span| chrono::Duration::try_seconds(span.as_secs())).unwrap_or(DEFAULT_DEADLINE).max(LEAST_DEADLINE)
 }
 
 fn facts_of(object: &GatewayCertificate, name: ObjectName, wants: Wants) -> Object {
@@ -186,6 +253,12 @@ pub fn wants(namespace: &str, spec: &GatewayCertificateSpec) -> Wants {
         warn: checks.warn,
         ignore: checks.ignore,
         gateway_secret: gateway_secret(spec),
+        gateway: gateway_name(spec),
+        gateway_named: spec.gateway.as_ref().is_some_and(|gateway| gateway.name.is_some()),
+        server: spec.gateway.as_ref().and_then(|gateway| gateway.server.clone()),
+        probe: probe(spec),
+        up_to: up_to(spec),
+        deadline: deadline(spec),
         targets: spec.targets.iter().map(target).collect(),
         delete_targets: spec.deletion_policy == api::DeletionPolicy::DeleteTargets,
         unsupported: unsupported(spec, source.is_some()),
@@ -257,13 +330,8 @@ fn unsupported(spec: &GatewayCertificateSpec, byo: bool) -> Vec<String> {
         ("spec.mode Auto without spec.byo.secretRef (that is Gardener)", spec.mode == Mode::Auto && !byo),
         ("spec.gardener", spec.gardener.is_some()),
         ("spec.clientCA", spec.client_ca.is_some()),
-        ("spec.gateway.name", gateway.name.is_some()),
-        ("spec.gateway.namespace", gateway.namespace.is_some()),
-        ("spec.gateway.server", gateway.server.is_some()),
         ("spec.gateway.management", gateway.management.is_some_and(|m| m != api::GatewayManagement::Observe)),
         ("spec.gateway.policy", gateway.policy.is_some()),
-        ("spec.gateway.reload", gateway.reload.is_some()),
-        ("spec.gateway.probe", gateway.probe.is_some()),
     ];
     fields.into_iter().filter(|(_, set)| *set).map(|(field, _)| field.to_owned()).collect()
 }
@@ -288,7 +356,8 @@ fn source(sight: &Sight) -> Source {
         })
         .clone();
     let staple = value(secret, "tls.ocsp-staple").map(<[u8]>::to_vec);
-    Source::Present(Supply { keys, facts, staple })
+    let version = secret.resource_version().unwrap_or_default();
+    Source::Present(Supply { version, keys, facts, staple })
 }
 
 /// Reads what people supplied, in the first layout with both halves, else in the first with one.
@@ -347,6 +416,8 @@ fn stored(seen: &Seen) -> Stored {
         foreign: foreign(secret),
         mark: annotation(api::FINGERPRINT),
         undone: annotation(api::UNDONE).map(|text| parse_undone(&text)).unwrap_or_default(),
+        nudged: annotation(api::NUDGED).map(|text| Nudge::parse(&text)).unwrap_or_default(),
+        refused: annotation(api::REFUSED).map(|text| Refusal::parse(&text)).unwrap_or_default(),
         last_writer: last_writer(secret.managed_fields()),
     }
 }

@@ -8,11 +8,13 @@ use k8s_openapi::{
 
 use crate::{
     api::{
-        CertificateStatus, FindingStatus, GatewayCertificateStatus, HistoryEntry, PlacedCopies, TargetFailure,
-        TargetsStatus,
+        CertificateStatus, FindingStatus, GatewayCertificateStatus, GatewayStatus, HistoryEntry, PlacedCopies,
+        PodStatus, ReloadStatus, TargetFailure, TargetsStatus,
     },
     lifecycle::{
-        CertificateSummary, Condition, ConditionStatus, Entry, FindingSummary, Status,
+        CertificateSummary, Condition, ConditionStatus, Entry, FindingSummary, GatewayReport, ObjectName, PodReport,
+        Status,
+        reload::{Record, Rung},
         targets::{CopyFailure, Placed, TargetsReport},
     },
 };
@@ -48,6 +50,9 @@ pub fn read(status: &GatewayCertificateStatus) -> Status {
             not_after: time(&certificate.not_after),
         }),
         findings: status.findings.iter().map(read_finding).collect(),
+        served: status.served.as_deref().and_then(read_served),
+        gateways: status.gateways.iter().map(read_gateway).collect(),
+        reload: status.reload.as_ref().map(read_reload),
         targets: status.targets.as_ref().map(read_targets),
         history: status.history.iter().map(read_entry).collect(),
         history_total: status.history_total,
@@ -79,11 +84,79 @@ fn read_finding(finding: &FindingStatus) -> FindingSummary {
     }
 }
 
+fn read_served(text: &str) -> Option<(usize, usize)> {
+    let (serving, ready) = text.split_once('/')?;
+    Some((serving.parse().ok()?, ready.parse().ok()?))
+}
+
+fn length(n: i32) -> usize {
+    usize::try_from(n).unwrap_or_default()
+}
+
+fn number(n: usize) -> i32 {
+    i32::try_from(n).unwrap_or(i32::MAX)
+}
+
+fn read_gateway(gateway: &GatewayStatus) -> GatewayReport {
+    let pod = |pod: &PodStatus| PodReport {
+        pod: pod.pod.clone(),
+        fingerprint: pod.fingerprint.clone(),
+        reason: pod.reason.clone(),
+        since: time(&pod.since),
+    };
+    GatewayReport {
+        name: ObjectName::new(&gateway.namespace, &gateway.name),
+        pods: length(gateway.pods),
+        serving: length(gateway.serving),
+        differing: gateway.differing.iter().map(pod).collect(),
+    }
+}
+
+fn write_gateway(gateway: &GatewayReport) -> GatewayStatus {
+    let pod = |pod: &PodReport| PodStatus {
+        pod: pod.pod.clone(),
+        fingerprint: pod.fingerprint.clone(),
+        reason: pod.reason.clone(),
+        since: text(pod.since),
+    };
+    GatewayStatus {
+        namespace: gateway.name.namespace.clone(),
+        name: gateway.name.name.clone(),
+        pods: number(gateway.pods),
+        serving: number(gateway.serving),
+        differing: gateway.differing.iter().map(pod).collect(),
+    }
+}
+
+fn read_reload(reload: &ReloadStatus) -> Record {
+    Record {
+        fingerprint: reload.fingerprint.clone(),
+        rung: Rung::parse(&reload.rung),
+        time: time(&reload.time),
+        since: reload.since.as_deref().map(time),
+        pods: length(reload.pods.unwrap_or_default()),
+        evicted: length(reload.evicted.unwrap_or_default()),
+        pod: reload.pod.clone(),
+    }
+}
+
+fn write_reload(record: &Record) -> ReloadStatus {
+    let count = |n: usize| Some(number(n)).filter(|_| record.evicted > 0);
+    ReloadStatus {
+        fingerprint: record.fingerprint.clone(),
+        rung: record.rung.as_str().to_owned(),
+        time: text(record.time),
+        since: record.since.map(text),
+        pods: count(record.pods),
+        evicted: count(record.evicted),
+        pod: record.pod.clone(),
+    }
+}
+
 fn read_targets(targets: &TargetsStatus) -> TargetsReport {
-    let count = |n: i32| usize::try_from(n).unwrap_or_default();
     TargetsReport {
-        desired: count(targets.desired),
-        current: count(targets.current),
+        desired: length(targets.desired),
+        current: length(targets.current),
         failures: targets
             .failures
             .iter()
@@ -103,10 +176,9 @@ fn read_targets(targets: &TargetsStatus) -> TargetsReport {
 }
 
 fn write_targets(targets: &TargetsReport) -> TargetsStatus {
-    let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
     TargetsStatus {
-        desired: count(targets.desired),
-        current: count(targets.current),
+        desired: number(targets.desired),
+        current: number(targets.current),
         failures: targets
             .failures
             .iter()
@@ -156,10 +228,12 @@ pub fn write(status: &Status) -> GatewayCertificateStatus {
             renew_at: None,
         }),
         findings: status.findings.iter().map(write_finding).collect(),
+        served: status.served.map(|(serving, ready)| format!("{serving}/{ready}")),
+        gateways: status.gateways.iter().map(write_gateway).collect(),
+        reload: status.reload.as_ref().map(write_reload),
         targets: status.targets.as_ref().map(write_targets),
         history: status.history.iter().map(write_entry).collect(),
         history_total: status.history_total,
-        ..GatewayCertificateStatus::default()
     }
 }
 

@@ -26,15 +26,20 @@ use crate::{
         copies::{CopyHands, CopyStore, NamespaceWatch},
         error::{CallError, bounded},
         events::Recorder,
-        gather::{Eyes, Others, gateway_secret, gather, name_of, rival},
+        evict::evict,
+        gather::{Eyes, Others, gateway_secret, gather, look_at_mesh, name_of, rival},
+        mesh::MeshStore,
         secrets::Secrets,
     },
-    lifecycle::{Entry, Failure, FailureKind, ObjectName, Plan, Settings, decide, targets::CopyAction},
+    gateway::{Dial, ProxyHeader},
+    lifecycle::{Entry, Failure, FailureKind, ObjectName, Plan, Proxy, Settings, decide, targets::CopyAction},
 };
 
 mod fan_out;
+mod prober;
 
 use fan_out::FanOut;
+use prober::Prober;
 
 /// Without any event, each object is looked at again after this time at the latest. That costs no API call.
 const RESYNC: Duration = Duration::from_secs(600);
@@ -59,6 +64,8 @@ pub struct Runtime {
     pub client: Client,
     /// The clock.
     pub clock: SharedClock,
+    /// How gateway pods are reached.
+    pub dial: Arc<dyn Dial>,
     /// What the operator granted. `settings.namespaces` are the ones that are served.
     pub settings: Settings,
     /// Name of this instance in events.
@@ -69,6 +76,7 @@ struct Context {
     runtime: Runtime,
     eyes: Eyes,
     fan_out: FanOut,
+    prober: Prober,
     recorder: Recorder,
     stores: Vec<Store<GatewayCertificate>>,
     /// What our own writes returned, until the watch brings it.
@@ -85,8 +93,10 @@ pub async fn run(runtime: Runtime, stop: CancellationToken) {
     let eyes = Eyes {
         secrets: Secrets::new(client.clone(), wake.clone()),
         copies: CopyStore::new(client.clone(), wake.clone()),
-        namespaces: NamespaceWatch::new(client.clone(), wake),
+        namespaces: NamespaceWatch::new(client.clone(), wake.clone()),
+        mesh: MeshStore::new(client.clone(), wake.clone()),
     };
+    let prober = Prober::new(runtime.dial.clone(), wake);
     let fan_out = FanOut::new();
     let config = watcher::Config::default().timeout(200);
     let controllers: Vec<(String, Controller<GatewayCertificate>)> = runtime
@@ -101,7 +111,7 @@ pub async fn run(runtime: Runtime, stop: CancellationToken) {
     let stores = controllers.iter().map(|(_, controller)| controller.store()).collect();
     let recorder = Recorder::new(runtime.client.clone(), runtime.instance.clone());
     let (written, working, failures) = (Mutex::default(), Arc::default(), Mutex::default());
-    let context = Arc::new(Context { runtime, eyes, fan_out, recorder, stores, written, working, failures });
+    let context = Arc::new(Context { runtime, eyes, fan_out, prober, recorder, stores, written, working, failures });
     let mut senders = BTreeMap::new();
     let mut running = Vec::new();
     for (namespace, controller) in controllers {
@@ -203,6 +213,7 @@ impl Context {
         let alive: BTreeSet<ObjectName> =
             self.stores.iter().flat_map(|store| store.state()).map(|object| name_of(object.as_ref())).collect();
         self.eyes.sweep(&alive);
+        self.prober.sweep(&alive);
         self.lock_failures().retain(|name, _| alive.contains(name));
         self.lock_written().retain(|name, _| alive.contains(name));
     }
@@ -244,7 +255,16 @@ impl Context {
         let now = self.runtime.clock.now();
         let seen = self.eyes.secrets.changes(&name_of(object));
         let mut observed = gather(object, self.others(object), &self.eyes, settings);
+        let name = &observed.object.name;
+        let proxy = match observed.object.wants.probe.proxy {
+            Proxy::Auto | Proxy::None => ProxyHeader::None,
+            Proxy::V1 => ProxyHeader::V1,
+            Proxy::V2 => ProxyHeader::V2,
+        };
+        let told = (observed.object.previous.served, observed.object.previous.gateways.clone());
+        observed.mesh = self.prober.see(look_at_mesh(&observed.object, &self.eyes, settings), proxy, told, name);
         let plan = decide(&observed, now, settings);
+        self.prober.pace(&observed.object.name, plan.pace);
         let failure = self.act(&plan, object).await?;
         if let Some((failure, error)) = failure {
             observed.failure = Some(failure);
@@ -253,6 +273,12 @@ impl Context {
             return Err(error);
         }
         self.tell(&plan, object).await?;
+        if let Some(eviction) = &plan.evict
+            && let Err(words) = evict(&self.runtime.client, eviction).await
+        {
+            // The next deadline tries again: the pod is still there.
+            tracing::warn!(object = %name_of(object), "{words}");
+        }
         if !plan.copies.is_empty() {
             return Ok(Requeue::requeue(self.distribute(plan.copies, object, seen).await));
         }
@@ -306,6 +332,7 @@ impl Context {
                 tracing::info!(object = %name_of(object), secret = %write.target, fingerprint = %write.pair.fingerprint(),
                     "{}", write.entry.as_ref().map_or("written", |entry| &entry.message));
                 done.extend(write.entry.clone());
+                self.prober.kick(&name_of(object));
             }
         }
         Ok(None)
@@ -326,6 +353,7 @@ impl Context {
         }
         let mut hands = Hands { client: &self.runtime.client, secrets: &self.eyes.secrets, object };
         hands.publish(status).await?;
+        self.prober.published(&name_of(object), (status.served, status.gateways.clone()));
         self.lock_written().insert(name_of(object), Arc::new(object.clone()));
         Ok(())
     }

@@ -3,6 +3,7 @@
 use super::{
     observed::{Observed, Slot, Source, Stored},
     order::Badness,
+    reload::Refusal,
 };
 use crate::certificate::{Context, Facts, Pair, Verdict, judge};
 
@@ -13,27 +14,39 @@ pub(super) struct Judged<'a> {
     pub(super) verdict: Verdict,
     badness: Badness,
     retired: bool,
+    refused: bool,
 }
 
 impl<'a> Judged<'a> {
-    pub(super) fn new(facts: &'a Facts, context: &Context<'_>, forget: &[String]) -> Self {
+    pub(super) fn new(facts: &'a Facts, context: &Context<'_>, forget: &[String], refused: &[Refusal]) -> Self {
         let verdict = judge(facts, context);
         let badness = Badness::of(facts, &verdict);
-        let retired = facts.leaf().is_some_and(|leaf| forget.iter().any(|gone| *gone == leaf.fingerprint.to_string()));
-        Self { facts, verdict, badness, retired }
+        let fingerprint = facts.leaf().map(|leaf| leaf.fingerprint.to_string());
+        let retired = fingerprint.as_ref().is_some_and(|ours| forget.contains(ours));
+        let refused = fingerprint.is_some_and(|ours| refused.iter().any(|refusal| refusal.fingerprint == ours));
+        Self { facts, verdict, badness, retired, refused }
     }
 
-    /// The pair, if a gateway could serve it and nobody retired it.
+    /// The pair, if a gateway could serve it and neither a person retired it nor the gateway refused it.
     pub(super) fn usable(&self) -> Option<&'a Pair> {
-        if self.retired || self.verdict.is_unusable() { None } else { self.facts.pair() }
+        if self.retired || self.refused || self.verdict.is_unusable() { None } else { self.facts.pair() }
     }
 
     pub(super) fn is_retired(&self) -> bool {
         self.retired
     }
 
+    /// No gateway pod took it up, and something else was put back.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused
+    }
+
     pub(super) fn is_worse_than(&self, other: &Self) -> bool {
         self.badness.is_worse_than(&other.badness)
+    }
+
+    pub(super) fn has_graver_errors_than(&self, other: &Self) -> bool {
+        self.badness.has_graver_errors_than(&other.badness)
     }
 
     /// Law 1: refused only with errors, and only where it would be worse than what is there.
@@ -64,12 +77,13 @@ pub(super) enum Choice {
 }
 
 impl<'a> Candidates<'a> {
-    pub(super) fn new(observed: &'a Observed, context: &Context<'_>) -> Self {
+    /// Judges them. `refused`: what the gateway refused; unless nothing else is left, that counts as unusable.
+    pub(super) fn new(observed: &'a Observed, context: &Context<'_>, refused: &[Refusal]) -> Self {
         let forget = &observed.object.forget;
-        let slot = |slot: &'a Slot| slot.stored().map(|stored| Judged::new(&stored.facts, context, forget));
+        let slot = |slot: &'a Slot| slot.stored().map(|stored| Judged::new(&stored.facts, context, forget, refused));
         Self {
             source: match &observed.source {
-                Source::Present(supply) => Some(Judged::new(&supply.facts, context, forget)),
+                Source::Present(supply) => Some(Judged::new(&supply.facts, context, forget, refused)),
                 _ => None,
             },
             stored: slot(&observed.gateway),

@@ -6,13 +6,20 @@ use super::{
     accept::accept,
     choice::{Candidates, Choice, is_ours, same_pair},
     observed::{Leftover, Observed, Settings, Slot, Source, Stored, Undo},
-    plan::{Action, Entry, Plan, Write},
+    plan::{Action, Entry, Pace, Plan, Write},
     reason::Reason,
+    reload::{self, Allowance, Climb, Nudge, Refusal, Step},
     report::{self, Report},
+    rollback::roll_back,
+    served::served,
+    serving::Mesh,
     stance::{Stance, all_undone, stance},
     targets::{Promoted, distribute, remove_all},
 };
 use crate::certificate::{Context, Pair, next_change};
+
+/// How far away the next rung may be for the pods to be asked each second until then.
+const FAST_FOR: chrono::Duration = chrono::Duration::minutes(5);
 
 /// Decides what shall happen. Total: any observation has an answer.
 #[must_use]
@@ -29,20 +36,31 @@ pub fn decide(observed: &Observed, now: DateTime<Utc>, settings: &Settings) -> P
     }
     let hosts = observed.object.wants.hosts();
     let context = context(observed, now, settings, &hosts);
-    let candidates = Candidates::new(observed, &context);
-    let untouched = observed.gateway.stored().is_some_and(Stored::is_as_we_wrote);
-    let choice = candidates.choose(untouched);
     let stance = stance(observed, settings);
+    let (candidates, choice, marks, climb) = choose(observed, &context, &stance, now);
     let actions = match (&stance, &observed.failure) {
-        (Stance::Manage, None) => actions(observed, &candidates, choice, now),
+        (Stance::Manage, None) => actions(observed, &candidates, choice, &marks, now),
         _ => Vec::new(),
     };
     let promoted = promoted(observed, &candidates, choice, &actions);
     let mut distribution = distribute(observed, now, settings, &stance, promoted.as_ref());
     let copies = if observed.failure.is_none() { std::mem::take(&mut distribution.actions) } else { Vec::new() };
+    let holds = actions.iter().any(|action| matches!(action, Action::WriteGatewaySecret(_)));
+    let fingerprint = match holds {
+        true => candidates.pair(choice).map(|pair| pair.fingerprint().to_string()),
+        false => observed.gateway.stored().and_then(Stored::fingerprint),
+    };
+    let pods = served(&observed.mesh, fingerprint.as_deref(), climb.as_ref(), &observed.object.previous, now);
+    let evict = match climb.as_ref().map(|climb| &climb.step) {
+        Some(Step::Evict(eviction)) if observed.failure.is_none() => Some(eviction.clone()),
+        _ => None,
+    };
+    let pace = pace(&observed.mesh, climb.as_ref(), &pods, now);
     let report = Report {
         observed,
         now,
+        served: pods,
+        climb: climb.as_ref(),
         candidates: &candidates,
         choice,
         stance: &stance,
@@ -50,8 +68,103 @@ pub fn decide(observed: &Observed, now: DateTime<Utc>, settings: &Settings) -> P
         distribution: &distribution,
     };
     let (status, events) = report.publish();
-    let wake_at = [wake_at(observed, &context), distribution.wake_at].into_iter().flatten().min();
-    Plan { status, events, wake_at, actions, copies }
+    let climbs_at = climb.as_ref().and_then(|climb| climb.wake_at);
+    let wake_at = [wake_at(observed, &context), distribution.wake_at, climbs_at].into_iter().flatten().min();
+    Plan { status, events, wake_at, actions, copies, evict, pace }
+}
+
+/// What is noted on the gateway's Secret with the next write, and what makes that write necessary.
+#[derive(Debug, Default)]
+struct Marks {
+    refused: Vec<Refusal>,
+    nudges: Vec<Nudge>,
+    nudge: bool,
+    /// What to tell of a pair that was put back.
+    rolled_back: Option<Entry>,
+}
+
+/// Which pair the gateway should have, and where the reload ladder stands for it. A pair that turns out to be refused
+/// gives way to the last good one, if law 1 finds that as good.
+fn choose<'a>(
+    observed: &'a Observed,
+    context: &Context<'_>,
+    stance: &Stance,
+    now: DateTime<Utc>,
+) -> (Candidates<'a>, Choice, Marks, Option<Climb>) {
+    let untouched = observed.gateway.stored().is_some_and(Stored::is_as_we_wrote);
+    let mut refused = reload::refusals(observed);
+    let mut candidates = Candidates::new(observed, context, &refused);
+    let mut choice = candidates.choose(untouched);
+    if choice == Choice::Nothing && !refused.is_empty() {
+        // Whatever was refused is better than an empty Secret.
+        candidates = Candidates::new(observed, context, &[]);
+        choice = candidates.choose(untouched);
+    }
+    let stored = observed.gateway.stored().and_then(Stored::fingerprint);
+    let fingerprint = match stance {
+        Stance::Manage if is_writable(observed) => candidates.pair(choice).map(|pair| pair.fingerprint().to_string()),
+        _ => stored.clone(),
+    };
+    let Some(fingerprint) = fingerprint else {
+        return (candidates, choice, Marks { refused, ..Marks::default() }, None);
+    };
+    let nudges = reload::nudges(observed, &fingerprint);
+    let wants = &observed.object.wants;
+    let allowance = Allowance {
+        up_to: wants.up_to,
+        deadline: wants.deadline,
+        may_write: may_write(observed, stance, &fingerprint),
+        nudges: &nudges,
+    };
+    // What is only about to be written has its time before it, whatever is remembered of an earlier try.
+    let previous = observed.object.previous.reload.as_ref().filter(|_| stored.as_ref() == Some(&fingerprint));
+    let mut climb = reload::climb(&fingerprint, &observed.mesh, previous, &allowance, now);
+    let mut rolled_back = None;
+    if let Step::Refused(evidence) = &climb.step {
+        match roll_back(observed, context, &refused, (&fingerprint, evidence), now) {
+            Some(back) => {
+                (candidates, choice, refused) = (back.candidates, back.choice, back.refused);
+                rolled_back = Some(back.entry);
+                climb = Climb { record: None, ..climb };
+            }
+            None => climb.note += ", and there is no last good pair as good as it: supply another",
+        }
+    }
+    let nudge = climb.step == Step::Nudge && observed.failure.is_none();
+    let nudges = observed.gateway.stored().map(|stored| stored.nudged.clone()).unwrap_or_default();
+    (candidates, choice, Marks { refused, nudges, nudge, rolled_back }, Some(climb))
+}
+
+/// Nothing keeps the gateway's Secret from being written.
+fn is_writable(observed: &Observed) -> bool {
+    observed.failure.is_none()
+        && match &observed.gateway {
+            Slot::Absent => true,
+            Slot::Present(stored) => !stored.immutable && !stored.deleting,
+            Slot::NotRead | Slot::Pending | Slot::Denied(_) => false,
+        }
+}
+
+/// The gateway's Secret holds this pair, is ours, and can be written.
+fn may_write(observed: &Observed, stance: &Stance, fingerprint: &str) -> bool {
+    *stance == Stance::Manage
+        && is_writable(observed)
+        && observed
+            .gateway
+            .stored()
+            .is_some_and(|stored| is_ours(observed, stored) && stored.fingerprint().as_deref() == Some(fingerprint))
+}
+
+/// How often the pods are to be asked: each second while something is to be expected of them.
+fn pace(mesh: &Mesh, climb: Option<&Climb>, pods: &super::served::Served, now: DateTime<Utc>) -> Pace {
+    match mesh {
+        Mesh::Known(_) => {
+            let waits = climb.is_some_and(|climb| climb.wake_at.is_some_and(|at| at - now <= FAST_FOR));
+            let unasked = pods.condition.reason == Reason::NotProbed.as_str();
+            if waits || unasked { Pace::Fast } else { Pace::Rest }
+        }
+        Mesh::Off | Mesh::Pending | Mesh::Denied(_) | Mesh::NotInstalled => Pace::Off,
+    }
 }
 
 /// The pair that copies follow: what the gateway's Secret holds of ours, or will after this plan.
@@ -95,12 +208,18 @@ fn wake_at(observed: &Observed, context: &Context<'_>) -> Option<DateTime<Utc>> 
         .min()
 }
 
-fn actions(observed: &Observed, candidates: &Candidates<'_>, choice: Choice, now: DateTime<Utc>) -> Vec<Action> {
+fn actions(
+    observed: &Observed,
+    candidates: &Candidates<'_>,
+    choice: Choice,
+    marks: &Marks,
+    now: DateTime<Utc>,
+) -> Vec<Action> {
     let Some(pair) = candidates.pair(choice) else { return Vec::new() };
     let mut actions = Vec::new();
     // A pair that was never ours and that we have no better one for is left alone, and not kept either.
     let adopted = choice != Choice::Stored || observed.gateway.stored().is_some_and(|s| is_ours(observed, s));
-    if adopted && let Some(write) = gateway_write(observed, choice, pair, now) {
+    if adopted && let Some(write) = gateway_write(observed, choice, pair, marks, now) {
         actions.push(Action::WriteGatewaySecret(write));
     }
     let keepsake = keepsake_write(observed, candidates, choice, pair).filter(|_| adopted);
@@ -116,12 +235,13 @@ fn actions(observed: &Observed, candidates: &Candidates<'_>, choice: Choice, now
     actions
 }
 
-fn gateway_write(observed: &Observed, choice: Choice, pair: &Pair, now: DateTime<Utc>) -> Option<Write> {
+fn gateway_write(observed: &Observed, choice: Choice, pair: &Pair, marks: &Marks, now: DateTime<Utc>) -> Option<Write> {
     let target = observed.object.wants.gateway_secret.clone();
     let wanted_staple = match (&observed.source, choice) {
         (Source::Present(supply), Choice::Source) => supply.staple.clone(),
         _ => None,
     };
+    let nudged = nudged(pair, marks, now);
     let write = |base, remove, undone, entry| Write {
         target: target.clone(),
         base,
@@ -129,6 +249,8 @@ fn gateway_write(observed: &Observed, choice: Choice, pair: &Pair, now: DateTime
         staple: wanted_staple.clone(),
         remove,
         undone,
+        nudged: nudged.clone(),
+        refused: marks.refused.clone(),
         entry: Some(entry),
     };
     let stored = match &observed.gateway {
@@ -147,11 +269,15 @@ fn gateway_write(observed: &Observed, choice: Choice, pair: &Pair, now: DateTime
     let staple_differs = wanted_staple.is_some() && wanted_staple != stored.staple;
     let ours = is_ours(observed, stored);
     let marked = stored.mark.as_deref() == Some(pair.fingerprint().to_string().as_str());
-    if same && stored.canonical && ours && marked && remove.is_empty() && !staple_differs {
+    if same && stored.canonical && ours && marked && remove.is_empty() && !staple_differs && !marks.nudge {
         return None;
     }
     let drift = drift(observed, stored, ours, pair);
-    let entry = updated(observed, pair, now, same, ours, &remove, drift.as_ref());
+    let entry = match (&marks.rolled_back, marks.nudge && same) {
+        (Some(entry), _) => entry.clone(),
+        (None, true) => nudge_entry(observed, pair, &nudged, now),
+        (None, false) => updated(observed, pair, now, same, ours, &remove, drift.as_ref()),
+    };
     let mut undone = all_undone(observed, stored);
     undone.extend(drift.map(|undo| Undo { at: now, ..undo }));
     let from = undone.len().saturating_sub(3);
@@ -167,6 +293,44 @@ fn drift(observed: &Observed, stored: &Stored, ours: bool, pair: &Pair) -> Optio
     let was_desired = noted == pair.fingerprint().to_string();
     let changed = stored.fingerprint().as_deref() != Some(noted.as_str()) || !ours || !stored.canonical;
     (was_desired && changed).then(|| stored.last_writer.clone()).flatten()
+}
+
+/// The pair that is kept must be one to go back to: where pods can be asked, it is replaced only once the new one was
+/// seen to be served. With no pod that ever answered there is nobody to wait for.
+fn awaits_proof(observed: &Observed, candidates: &Candidates<'_>, pair: &Pair) -> bool {
+    let fingerprint = pair.fingerprint().to_string();
+    let pods = observed.mesh.pods();
+    let tally = reload::Tally::new(&pods, &fingerprint);
+    let kept = candidates.keepsake.as_ref().is_some_and(|kept| kept.usable().is_some());
+    let record = observed.object.previous.reload.as_ref();
+    let climbing = record.is_some_and(|record| record.fingerprint == fingerprint && record.since.is_some());
+    kept && match observed.mesh {
+        Mesh::Pending => true,
+        Mesh::Known(_) => !tally.all_serve() && (climbing || tally.has_evidence() || tally.is_unasked()),
+        Mesh::Off | Mesh::Denied(_) | Mesh::NotInstalled => false,
+    }
+}
+
+/// The nudges that go with a write of this pair, oldest first; those of others are remembered, too, as they may come
+/// back.
+fn nudged(pair: &Pair, marks: &Marks, now: DateTime<Utc>) -> Vec<Nudge> {
+    let mut nudged = marks.nudges.clone();
+    if marks.nudge {
+        nudged.push(Nudge { fingerprint: pair.fingerprint().to_string(), at: now });
+    }
+    nudged.drain(..nudged.len().saturating_sub(reload::REMEMBERED));
+    nudged
+}
+
+fn nudge_entry(observed: &Observed, pair: &Pair, nudged: &[Nudge], now: DateTime<Utc>) -> Entry {
+    let secret = &observed.object.wants.gateway_secret;
+    let fingerprint = pair.fingerprint().to_string();
+    let times = nudged.iter().filter(|nudge| nudge.fingerprint == fingerprint).count();
+    let message = format!(
+        "Secret {secret} is written again in other bytes, as some pod does not serve fingerprint {fingerprint} (nudge {times} of {})",
+        reload::NUDGES
+    );
+    report::entry(now, Reason::Nudged, message, None, true)
 }
 
 /// What lies in the Secret and must go with the next write (law 3).
@@ -185,6 +349,7 @@ fn keepsake_write(observed: &Observed, candidates: &Candidates<'_>, choice: Choi
     if choice == Choice::KeepSake {
         return None;
     }
+    let unproven = awaits_proof(observed, candidates, pair);
     let target = observed.object.wants.gateway_secret.keepsake();
     let (base, remove) = match &observed.keepsake {
         Slot::Absent => (None, Vec::new()),
@@ -195,15 +360,24 @@ fn keepsake_write(observed: &Observed, candidates: &Candidates<'_>, choice: Choi
                     && chosen.is_some_and(|chosen| !chosen.verdict.is_good() && chosen.is_worse_than(keepsake))
             });
             let current = same_pair(&kept.facts, pair) && kept.canonical;
-            if !is_ours(observed, kept) || kept.immutable || kept.deleting || current || better {
+            if !is_ours(observed, kept) || kept.immutable || kept.deleting || current || better || unproven {
                 return None;
             }
             (Some(kept.version.clone()), kept.leftovers.clone())
         }
         Slot::NotRead | Slot::Pending | Slot::Denied(_) => return None,
     };
-    let undone = Vec::new();
-    Some(Write { target, base, pair: pair.clone(), staple: None, remove, undone, entry: None })
+    Some(Write {
+        target,
+        base,
+        pair: pair.clone(),
+        staple: None,
+        remove,
+        undone: Vec::new(),
+        nudged: Vec::new(),
+        refused: Vec::new(),
+        entry: None,
+    })
 }
 
 fn created(observed: &Observed, choice: Choice, pair: &Pair, now: DateTime<Utc>) -> Entry {

@@ -2,7 +2,8 @@
 //! [`Plan`]: the writes to make in their order, the status to publish, and when to look again.
 //!
 //! Law 1's order is in [`order`], who may write in `stance`, which pair the gateway should have in `choice`,
-//! the words of a status in `report`, the copies in [`targets`], what is to be asked of a gateway's pods in [`serving`].
+//! the words of a status in `report`, the copies in [`targets`], what is to be asked of a gateway's pods in [`serving`], what is
+//! done to have a pair served in [`reload`], what goes back in `rollback`, what is said of the pods in `served`.
 
 mod accept;
 mod choice;
@@ -11,7 +12,10 @@ mod observed;
 pub mod order;
 mod plan;
 mod reason;
+pub mod reload;
 mod report;
+mod rollback;
+mod served;
 pub mod serving;
 mod stance;
 pub mod targets;
@@ -19,10 +23,13 @@ pub mod targets;
 pub use accept::accepts;
 pub use decide::decide;
 pub use observed::{
-    Failure, FailureKind, Leftover, Object, ObjectName, Observed, Policy, Rival, Settings, Slot, Source, Stored,
-    Supply, Undo, Version, Wants,
+    Failure, FailureKind, Leftover, Object, ObjectName, Observed, Policy, Probe, Proxy, Rival, Settings, Slot, Source,
+    Stored, Supply, Undo, Version, Wants,
 };
-pub use plan::{Action, CertificateSummary, Condition, ConditionStatus, Entry, FindingSummary, Plan, Status, Write};
+pub use plan::{
+    Action, CertificateSummary, Condition, ConditionStatus, Entry, FindingSummary, GatewayReport, Pace, Plan,
+    PodReport, Status, Write,
+};
 pub use reason::Reason;
 
 /// How many history entries and findings a status carries.

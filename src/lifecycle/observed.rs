@@ -6,6 +6,8 @@ use chrono::{DateTime, Duration, Utc};
 
 use super::{
     plan::{Entry, Status},
+    reload::{Nudge, Refusal, Rung},
+    serving::Mesh,
     targets::{Copies, Namespaces, Target},
 };
 use crate::certificate::{Facts, Roots};
@@ -113,6 +115,8 @@ pub struct Observed {
     pub rivals: Vec<Rival>,
     /// Every GatewayCertificate that is served, as `namespace/name`.
     pub peers: BTreeSet<String>,
+    /// Who serves the gateway's Secret.
+    pub mesh: Mesh,
     /// The cluster's namespaces, where a target asks for them.
     pub namespaces: Namespaces,
     /// The copies.
@@ -176,10 +180,49 @@ pub struct Wants {
     pub gateway_secret: ObjectName,
     /// The copies that are asked for.
     pub targets: Vec<Target>,
+    /// The Gateway that is meant.
+    pub gateway: ObjectName,
+    /// The spec names it, so that its absence is worth a word.
+    pub gateway_named: bool,
+    /// The one of its servers that is meant, by its port's name.
+    pub server: Option<String>,
+    /// How its pods are asked.
+    pub probe: Probe,
+    /// The highest rung of the reload ladder.
+    pub up_to: Rung,
+    /// How long each rung has to work.
+    pub deadline: Duration,
     /// Copies that are ours and unedited go with the object.
     pub delete_targets: bool,
     /// Fields that are set and whose work this version does not do.
     pub unsupported: Vec<String>,
+}
+
+/// How a gateway's pods are asked what they serve.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Probe {
+    /// They are asked at all.
+    pub enabled: bool,
+    /// The port to ask at, where it is not what the Services tell.
+    pub port: Option<u16>,
+    /// The names to ask for, where they are not the servers' own hosts.
+    pub hosts: Vec<String>,
+    /// What the gateway expects before TLS.
+    pub proxy: Proxy,
+}
+
+/// Which PROXY header a gateway expects before TLS.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Proxy {
+    /// What the EnvoyFilters say.
+    #[default]
+    Auto,
+    /// None.
+    None,
+    /// Version 1.
+    V1,
+    /// Version 2.
+    V2,
 }
 
 impl Wants {
@@ -208,6 +251,8 @@ pub enum Source {
 /// What a source Secret holds.
 #[derive(Debug, Clone)]
 pub struct Supply {
+    /// The source's resourceVersion.
+    pub version: String,
     /// The keys that were read, for messages.
     pub keys: String,
     /// What is in it.
@@ -301,6 +346,10 @@ pub struct Stored {
     pub mark: Option<String>,
     /// Who undid our writes, oldest first.
     pub undone: Vec<Undo>,
+    /// The nudges that were noted, oldest first.
+    pub nudged: Vec<Nudge>,
+    /// The pairs that no pod took up, oldest first.
+    pub refused: Vec<Refusal>,
     /// The last writer of its data that was not certkeeper.
     pub last_writer: Option<Undo>,
 }

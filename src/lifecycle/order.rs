@@ -38,6 +38,14 @@ impl Badness {
     pub fn is_worse_than(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Greater
     }
+
+    /// Worse by its errors alone. What was served already is not judged by its end anew (law 1): a pair that was
+    /// renewed always ends before the one that took its place.
+    #[must_use]
+    pub fn has_graver_errors_than(&self, other: &Self) -> bool {
+        let errors = |one: &Self| [one.unusable, one.time, one.hosts, one.chain, one.rest];
+        errors(self) > errors(other)
+    }
 }
 
 #[cfg(test)]
@@ -52,6 +60,13 @@ mod tests {
     #[test]
     fn an_expired_pair_is_worse_than_any_number_of_lesser_errors() {
         assert!(badness([0, 1, 0, 0, 0], 9).is_worse_than(&badness([0, 0, 5, 5, 5], 1)));
+    }
+
+    #[test]
+    fn what_goes_back_is_compared_by_errors_and_not_by_its_end() {
+        let (early, late) = (badness([0; 5], 1), badness([0; 5], 9));
+        assert!(early.is_worse_than(&late) && !early.has_graver_errors_than(&late));
+        assert!(badness([0, 1, 0, 0, 0], 9).has_graver_errors_than(&early));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use super::{
     observed::{Leftover, ObjectName, Undo, Version},
     reason::Reason,
+    reload::{Eviction, Nudge, Record, Refusal},
     targets::{CopyAction, TargetsReport},
 };
 use crate::certificate::Pair;
@@ -17,12 +18,28 @@ pub struct Plan {
     /// What to do about the copies, after the status is published: it records where they lie (law 5), and nobody who
     /// looks at it waits for a thousand writes.
     pub copies: Vec<CopyAction>,
+    /// The pod to evict, after the status is published: it is what remembers that.
+    pub evict: Option<Eviction>,
+    /// How often the gateway's pods are to be asked.
+    pub pace: Pace,
     /// The status to publish; `None` leaves it as it is.
     pub status: Option<Status>,
     /// What to tell as events: the history entries that this plan adds, oldest first.
     pub events: Vec<Entry>,
     /// When to look again if nothing else happens before.
     pub wake_at: Option<DateTime<Utc>>,
+}
+
+/// How often the gateway's pods are asked what they serve.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Pace {
+    /// Not at all.
+    #[default]
+    Off,
+    /// Seldom: nothing is to be expected.
+    Rest,
+    /// At once and then each second: something has just changed.
+    Fast,
 }
 
 /// One write.
@@ -67,6 +84,10 @@ pub struct Write {
     pub remove: Vec<Leftover>,
     /// The undo marker that goes with the write, oldest first, at most three.
     pub undone: Vec<Undo>,
+    /// The nudges that this pair has had, this write among them; each is one more newline at the end of the chain.
+    pub nudged: Vec<Nudge>,
+    /// The pairs that no pod took up.
+    pub refused: Vec<Refusal>,
     /// What to tell of it.
     pub entry: Option<Entry>,
 }
@@ -171,6 +192,32 @@ pub struct FindingSummary {
     pub remedy: String,
 }
 
+/// What the pods of one Gateway serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayReport {
+    /// Its name.
+    pub name: ObjectName,
+    /// How many ready pods it has.
+    pub pods: usize,
+    /// How many of them serve the certificate.
+    pub serving: usize,
+    /// Those that do not, bounded.
+    pub differing: Vec<PodReport>,
+}
+
+/// A pod that was not seen to serve the certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodReport {
+    /// Its name.
+    pub pod: String,
+    /// SHA-256 of the leaf that it serves, where a handshake was completed.
+    pub fingerprint: Option<String>,
+    /// Why it differs, in one CamelCase word.
+    pub reason: String,
+    /// Since when.
+    pub since: DateTime<Utc>,
+}
+
 /// What a status says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Status {
@@ -186,6 +233,12 @@ pub struct Status {
     pub certificate: Option<CertificateSummary>,
     /// What was found on the source, gravest first.
     pub findings: Vec<FindingSummary>,
+    /// Ready pods that serve the certificate, of all that are ready; `None` where that is not known.
+    pub served: Option<(usize, usize)>,
+    /// What the pods of each Gateway serve.
+    pub gateways: Vec<GatewayReport>,
+    /// How far the reload ladder was climbed.
+    pub reload: Option<Record>,
     /// The copies.
     pub targets: Option<TargetsReport>,
     /// What was done, newest first.

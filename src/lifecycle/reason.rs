@@ -70,8 +70,39 @@ reasons! {
     WriteFailed,
     /// The API server refused what was to be written: see the message.
     WriteRejected,
-    /// No handshake has been made with the gateway's pods, so what they serve is not proven.
+    /// No handshake has been made with the gateway's pods yet, so what they serve is not proven.
     NotProbed,
+    /// spec.gateway.probe.enabled is false: what the gateway's pods serve is not proven.
+    ProbingDisabled,
+    /// Istio's Gateways are not known to the API server: install Istio, or set spec.gateway.probe.enabled to false.
+    IstioMissing,
+    /// No Gateway hands out this Secret: name it as credentialName in a server of the Gateway.
+    NoGateway,
+    /// No pod of the gateway is ready.
+    NoPods,
+    /// Some ready pod could not be asked, and none was seen to serve something else: see status.gateways.
+    Unreachable,
+    /// A new pair is in the Secret, and some pods do not serve it yet: that is waited for.
+    Reloading,
+    /// Some pods serve something else: see status.gateways; the message says what is done about it.
+    Differs,
+    /// Every ready pod was seen, by a TLS handshake, to serve the certificate.
+    Served,
+    /// No gateway pod took this pair up, though it was nudged: it is not tried again until the source or the Gateway
+    /// changes. Supply another.
+    RefusedByGateway,
+    /// The last good pair was put back, because no gateway pod took up the new one.
+    RolledBack,
+    /// The pair was written again in other bytes, because some pod did not take it up.
+    Nudged,
+    /// A pod that did not take the pair up was evicted.
+    Evicted,
+    /// A pod could not be evicted: the message says why; it is tried again.
+    EvictionFailed,
+    /// Some ready pod was not seen to serve the certificate: see the condition Served.
+    NotServed,
+    /// Source, Secret, copies and every ready gateway pod are as they should be.
+    Ready,
     /// The object is not accepted: see the condition Accepted.
     NotAccepted,
     /// The source is refused or missing: see the condition SourceValid.
@@ -129,8 +160,8 @@ what to do:
 | `SourceValid` | what people supplied passed every check |
 | `SecretCurrent` | the gateway's Secret holds the desired pair: the supplied one or, while that is refused, the last good one |
 | `Distributed` | every copy that the targets ask for holds the pair of the gateway's Secret |
-| `Served` | every ready gateway pod was seen, by a TLS handshake, to serve it (this version does not ask: always Unknown) |
-| `Ready` | all of the above (so never True in this version: Unknown is the best it gets) |
+| `Served` | every ready gateway pod was seen, by a TLS handshake, to serve it |
+| `Ready` | the source is good, the gateway's Secret current, and every ready gateway pod serves it |
 
 Wait for them with kubectl: `kubectl wait --for=condition=SecretCurrent gwcert/NAME`.
 

@@ -9,6 +9,8 @@ use super::{
     observed::{FailureKind, ObjectName, Observed, Slot, Source},
     plan::{Action, CertificateSummary, Condition, ConditionStatus, Entry, FindingSummary, Plan, Status, Write},
     reason::Reason,
+    reload::{Climb, Rung, Step},
+    served::Served,
     stance::Stance,
     targets::Distribution,
 };
@@ -54,6 +56,8 @@ pub(super) struct Report<'a> {
     pub(super) stance: &'a Stance,
     pub(super) actions: &'a [Action],
     pub(super) distribution: &'a Distribution,
+    pub(super) served: Served,
+    pub(super) climb: Option<&'a Climb>,
 }
 
 /// The status of an object that is not accepted. What was known of its certificate stays.
@@ -74,6 +78,7 @@ pub(super) fn not_accepted(observed: &Observed, now: DateTime<Utc>, reason: Reas
         domain: observed.object.wants.domain.clone(),
         certificate: previous.certificate.clone(),
         targets: previous.targets.clone(),
+        reload: previous.reload.clone(),
         conditions,
         ..Status::default()
     };
@@ -91,7 +96,10 @@ impl Report<'_> {
         let status = Status {
             mode: self.observed.object.wants.source.as_ref().map(|_| "BYO".to_owned()),
             domain: self.observed.object.wants.domain.clone(),
-            certificate: self.served().and_then(summary),
+            certificate: self.holds().and_then(summary),
+            served: self.served.count,
+            gateways: self.served.gateways.clone(),
+            reload: self.climb.and_then(|climb| climb.record.clone()),
             targets: self.distribution.report.clone(),
             findings: judged.map(|judged| findings(&judged.verdict)).unwrap_or_default(),
             conditions: vec![
@@ -99,12 +107,7 @@ impl Report<'_> {
                 source_valid,
                 secret_current,
                 self.distribution.condition.clone(),
-                Condition::new(
-                    "Served",
-                    ConditionStatus::Unknown,
-                    Reason::NotProbed,
-                    "this version does not ask the gateway's pods what they serve: ask them with certkeeper probe --gateway",
-                ),
+                self.served.condition.clone(),
                 ready,
             ],
             ..Status::default()
@@ -114,7 +117,7 @@ impl Report<'_> {
     }
 
     /// What the gateway's Secret holds once the plan is carried out.
-    fn served(&self) -> Option<&Facts> {
+    fn holds(&self) -> Option<&Facts> {
         if self.writes_gateway().is_some() {
             return self.candidates.judged(self.choice).map(|judged| judged.facts);
         }
@@ -142,7 +145,7 @@ impl Report<'_> {
         if entries.is_empty()
             && untouched
             && fingerprint != known
-            && let Some(pair) = self.served().and_then(Facts::pair)
+            && let Some(pair) = self.holds().and_then(Facts::pair)
         {
             let secret = &self.observed.object.wants.gateway_secret;
             entries.push(entry(self.now, Reason::Promoted, promoted(secret, pair), None, false));
@@ -156,6 +159,43 @@ impl Report<'_> {
             }
         }
         entries.extend(self.distribution.entries.iter().cloned());
+        entries.extend(self.of_pods(status));
+        entries
+    }
+
+    /// What there is to tell of the pods: that they serve another pair now, that the ladder helped, that it is at its end.
+    fn of_pods(&self, status: &Status) -> Vec<Entry> {
+        let now = &self.served.condition;
+        let previous = &self.observed.object.previous;
+        let before = previous.condition("Served");
+        let told = |reason: &str| before.is_some_and(|before| before.reason == reason);
+        let mut entries = Vec::new();
+        if let Some(Step::Evict(eviction)) = self.climb.map(|climb| &climb.step) {
+            let message = format!("pod {} is evicted: it does not take up the certificate", eviction.pod);
+            entries.push(entry(self.now, Reason::Evicted, message, None, true));
+        }
+        // A nudge whose status was lost, with a crash or to another replica: the Secret itself tells of it.
+        let nudged = |status: &Status| {
+            status.reload.as_ref().filter(|record| record.rung == Rung::Nudge).map(|record| record.fingerprint.clone())
+        };
+        if let Some(fingerprint) = nudged(status)
+            && nudged(previous).as_ref() != Some(&fingerprint)
+            && self.writes_gateway().is_none()
+        {
+            let message =
+                format!("fingerprint {fingerprint} was written again in other bytes, as some pod does not serve it");
+            entries.push(entry(self.now, Reason::Nudged, message, None, true));
+        }
+        let another = |status: &Status| status.certificate.as_ref().map(|one| one.fingerprint.clone());
+        let differs = Reason::Differs.as_str();
+        if now.status == ConditionStatus::True
+            && (told(differs) || !told(&now.reason) || another(status) != another(previous))
+        {
+            entries.push(entry(self.now, Reason::Served, now.message.clone(), None, false));
+        }
+        if now.reason == differs && !told(differs) {
+            entries.push(entry(self.now, Reason::Differs, now.message.clone(), None, true));
+        }
         entries
     }
 
@@ -185,6 +225,14 @@ impl Report<'_> {
         if judged.is_retired() {
             let message = format!("{place} holds a pair that was retired by the annotation forget: supply another");
             return condition(False, Reason::Retired, message);
+        }
+        if judged.is_refused() && self.choice != Choice::Source {
+            let message = format!(
+                "{place}: no gateway pod took up fingerprint {}, though it was nudged, so the last good pair went back; it is not \
+                 tried again until this Secret or the Gateway changes: supply another pair",
+                judged.facts.leaf().map(|leaf| leaf.fingerprint.to_string()).unwrap_or_default()
+            );
+            return condition(False, Reason::RefusedByGateway, message);
         }
         if judged.verdict.is_good() {
             let warnings = judged.verdict.findings.iter().filter(|f| f.severity == Severity::Warning).count();
@@ -294,7 +342,7 @@ impl Report<'_> {
     }
 
     fn ready(&self, source: &Condition, secret: &Condition) -> Condition {
-        use ConditionStatus::{False, Unknown};
+        use ConditionStatus::{False, True, Unknown};
         let condition = |status, reason, message: &str| Condition::new("Ready", status, reason, message);
         if secret.status == False {
             return condition(False, Reason::SecretNotCurrent, &secret.message);
@@ -312,11 +360,16 @@ impl Report<'_> {
                 "the certificate is outside of its time: supply another",
             );
         }
-        condition(
-            Unknown,
-            Reason::NotProbed,
-            "the gateway's Secret is current; what its pods serve is not proven by this version",
-        )
+        let served = &self.served.condition;
+        match served.status {
+            True => condition(True, Reason::Ready, &served.message),
+            False => condition(False, Reason::NotServed, &served.message),
+            Unknown => {
+                let message =
+                    format!("the gateway's Secret is current; what its pods serve is not proven: {}", served.message);
+                Condition { reason: served.reason.clone(), ..condition(Unknown, Reason::NotProbed, &message) }
+            }
+        }
     }
 }
 

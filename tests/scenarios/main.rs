@@ -19,5 +19,6 @@ mod random_copies;
 mod refusal;
 mod rights;
 mod rolling;
+mod serving;
 mod time;
 mod watches;

@@ -16,9 +16,10 @@ use certkeeper::{
     clock::{Clock, SharedClock},
     cluster::client::guarded,
     controller::{Runtime, run},
+    gateway::{Dial, TcpDial},
     lifecycle::Settings,
 };
-use certkeeper_simulator::ApiServer;
+use certkeeper_simulator::{ApiServer, gateway::VirtualMesh};
 
 use crate::pki;
 use chrono::{DateTime, SubsecRound, Utc};
@@ -76,6 +77,8 @@ impl Clock for TestClock {
 pub struct World {
     pub client: Client,
     pub clock: SharedClock,
+    /// How gateway pods are reached.
+    pub dial: Arc<dyn Dial>,
     /// Namespace of the GatewayCertificate.
     pub home: String,
     /// Namespace of the gateway's Secret.
@@ -168,12 +171,23 @@ impl World {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let (home, mesh) = (format!("home-{number}"), format!("mesh-{number}"));
         let clock = Arc::new(TestClock { began: Instant::now(), at: Utc::now() });
-        let world = Self { client: guarded(client), clock, home, mesh, server };
+        let world = Self { client: guarded(client), clock, dial: Arc::new(TcpDial), home, mesh, server };
         world.install_crd().await;
         for namespace in [&world.home, &world.mesh] {
             world.namespace(namespace).await;
         }
         world
+    }
+
+    /// With Istio's Gateway over the gateway's Secret, and these pods behind it.
+    pub async fn with_gateway(mut self, pods: &[&str]) -> (Self, VirtualMesh) {
+        let mesh = VirtualMesh::start(self.client.clone(), &self.mesh, "gw-certs", &[pki::WILDCARD]).await;
+        let mesh = mesh.expect("a mesh");
+        self.dial = mesh.dial();
+        for pod in pods {
+            mesh.add_pod(pod).await.expect("a pod");
+        }
+        (self, mesh)
     }
 
     async fn install_crd(&self) {
@@ -262,7 +276,13 @@ impl World {
 
     pub fn keeper_with(&self, settings: Settings, client: Client) -> Keeper {
         let stop = CancellationToken::new();
-        let runtime = Runtime { client, clock: self.clock.clone(), settings, instance: "test".to_owned() };
+        let runtime = Runtime {
+            client,
+            dial: self.dial.clone(),
+            clock: self.clock.clone(),
+            settings,
+            instance: "test".to_owned(),
+        };
         Keeper { stop: stop.clone(), task: tokio::spawn(run(runtime, stop)) }
     }
 

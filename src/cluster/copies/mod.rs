@@ -33,7 +33,7 @@ pub use namespaces::NamespaceWatch;
 use facts::{Extra, Known};
 
 /// Objects that a list brings at a time: as many as are decoded at once, and so what a first look costs in memory.
-const PAGE: u32 = 100;
+pub(super) const PAGE: u32 = 100;
 
 /// The copies that are watched. Cloning shares them.
 #[derive(Clone)]

@@ -9,6 +9,8 @@ mod credential;
 mod hosts;
 mod ports;
 mod question;
+mod rivals;
+mod seen;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +21,8 @@ use super::ObjectName;
 pub use credential::Credential;
 pub use hosts::bare_host;
 pub use question::{Question, Questions, Unaskable, Unasked, questions};
+pub use rivals::rivals;
+pub use seen::{Answer, GatewaySight, Mesh, PodSight, ServedLeaf, Standing};
 
 /// What is known of a Gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +33,14 @@ pub struct Gateway {
     pub selector: BTreeMap<String, String>,
     /// What they serve.
     pub servers: Vec<Server>,
+}
+
+impl Gateway {
+    /// Whether a pod with these labels serves it. Without a selector it is not known which do.
+    #[must_use]
+    pub fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
+        !self.selector.is_empty() && selects(&self.selector, labels)
+    }
 }
 
 /// One of a Gateway's servers.

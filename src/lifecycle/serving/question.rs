@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Credential, Gateway, Pod, PodState, Server, Service, Tls, hosts, ports, selects};
+use super::{Credential, Gateway, Pod, PodState, Server, Service, Tls, hosts, ports};
 
 /// The port of plain HTTP (RFC 9110, 4.2.1).
 const HTTP: u16 = 80;
@@ -98,11 +98,7 @@ pub struct Questions<'a> {
 #[must_use]
 pub fn questions<'a>(gateway: &'a Gateway, services: &[Service], pods: &'a [Pod], sni: Option<&str>) -> Questions<'a> {
     let mut questions = Questions::default();
-    let live = |pod: &&Pod| {
-        matches!(pod.state, PodState::Ready | PodState::NotReady)
-            && !gateway.selector.is_empty()
-            && selects(&gateway.selector, &pod.labels)
-    };
+    let live = |pod: &&Pod| matches!(pod.state, PodState::Ready | PodState::NotReady) && gateway.selects(&pod.labels);
     for server in &gateway.servers {
         match askable(gateway, server, sni) {
             Err(why) => questions.unasked.push(Unasked { server, why }),

@@ -8,5 +8,7 @@
 
 mod material;
 mod server;
+mod virtual_mesh;
 
 pub use server::{LoopbackGateway, Settings, Snapshot};
+pub use virtual_mesh::{Vice, VirtualMesh};

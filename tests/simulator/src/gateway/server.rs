@@ -10,8 +10,8 @@ use kube::{
 };
 use rustls::{ServerConfig, crypto::CryptoProvider, server::ResolvesServerCert, sign::CertifiedKey};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpListener,
     sync::watch,
     task::JoinSet,
     time::{Instant, sleep_until, timeout},
@@ -198,7 +198,8 @@ async fn listen(
                 let Ok((stream, _)) = accepted else { continue };
                 let (hosts, state, provider) = (hosts.clone(), state.clone(), provider.clone());
                 connections.spawn(async move {
-                    let served = timeout(CONNECTION, serve(stream, &hosts, &state, provider)).await;
+                    let pair = state.borrow().pair.clone();
+                    let served = timeout(CONNECTION, serve(stream, &hosts, pair, provider)).await;
                     let served = matches!(served, Ok(Ok(())));
                     state.send_modify(|state| {
                         state.snapshot.handshakes += usize::from(served);
@@ -212,15 +213,15 @@ async fn listen(
 }
 
 /// One connection: the client's hello decides whether there is anything to say to it at all.
-async fn serve(
-    stream: TcpStream,
+pub(super) async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     hosts: &[String],
-    state: &watch::Sender<State>,
+    pair: Option<Arc<CertifiedKey>>,
     provider: Arc<CryptoProvider>,
 ) -> io::Result<()> {
     let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
     let known = hello.client_hello().server_name().is_some_and(|name| hosts.iter().any(|host| matches(host, name)));
-    let pair = state.borrow().pair.clone().filter(|_| known);
+    let pair = pair.filter(|_| known);
     // Without a filter chain that fits, Envoy closes the connection and says nothing.
     let Some(pair) = pair else { return Err(io::ErrorKind::ConnectionReset.into()) };
     let config = ServerConfig::builder_with_provider(provider)

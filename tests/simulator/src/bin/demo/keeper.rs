@@ -10,6 +10,7 @@ use certkeeper::{
     clock::SystemClock,
     cluster::client::guarded,
     controller::{Runtime, run},
+    gateway::TcpDial,
     lifecycle::Settings,
 };
 use certkeeper_simulator::{
@@ -148,7 +149,11 @@ impl Keeper {
             settings.allow.extend([format!("*/{PUBLIC}"), format!("{SHOP}/{PAIR}")]);
             let client = guarded(identified(server.client()));
             let clock = Arc::new(SystemClock);
-            run(Runtime { client, clock, settings, instance: "certkeeper-demo".to_owned() }, token).await;
+            run(
+                Runtime { client, dial: Arc::new(TcpDial), clock, settings, instance: "certkeeper-demo".to_owned() },
+                token,
+            )
+            .await;
             // Nobody waits for it when it was killed.
             let _ = sender.send(());
         });

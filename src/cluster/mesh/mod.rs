@@ -1,0 +1,98 @@
+//! Who serves a gateway's Secret, watched: every Gateway of the cluster, and the Services and pods of the namespace in
+//! which the Secret lies, as facts only. [`MeshStore::look`] turns them into what is to be asked of whom.
+
+mod board;
+mod kinds;
+mod view;
+
+use std::collections::BTreeSet;
+
+use kube::Client;
+use tokio::sync::mpsc;
+
+use self::{
+    board::{Board, View},
+    kinds::{Gateways, Pods, Services},
+};
+use crate::lifecycle::{ObjectName, Wants};
+
+pub use view::{Ask, AskedGateway, AskedPod, MeshView};
+
+/// The watches. Cloning shares them.
+#[derive(Clone)]
+pub struct MeshStore {
+    gateways: Board<Gateways>,
+    services: Board<Services>,
+    pods: Board<Pods>,
+}
+
+impl std::fmt::Debug for MeshStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MeshStore").finish_non_exhaustive()
+    }
+}
+
+impl MeshStore {
+    /// No watches yet. The name of each GatewayCertificate that a change concerns is sent to `wake`.
+    #[must_use]
+    pub fn new(client: Client, wake: mpsc::Sender<ObjectName>) -> Self {
+        Self {
+            gateways: Board::new(client.clone(), wake.clone()),
+            services: Board::new(client.clone(), wake.clone()),
+            pods: Board::new(client, wake),
+        }
+    }
+
+    /// Who serves the Secret that `wants` names, and what is to be asked of them; starts the watches that takes, and
+    /// ends those that it takes no more.
+    #[must_use]
+    pub fn look(&self, wants: &Wants, by: &ObjectName) -> MeshView {
+        if !wants.probe.enabled {
+            self.forget(by);
+            return MeshView::Off;
+        }
+        let namespace = wants.gateway_secret.namespace.as_str();
+        let (services, pods) = (self.services.look(Some(namespace), by), self.pods.look(Some(namespace), by));
+        self.services.keep_only(by, &[Some(namespace.to_owned())]);
+        self.pods.keep_only(by, &[Some(namespace.to_owned())]);
+        match (self.gateways(wants, by), services, pods) {
+            (View::Denied(rule), ..) | (_, View::Denied(rule), _) | (.., View::Denied(rule)) => MeshView::Denied(rule),
+            (View::Unknown, ..) => MeshView::NotInstalled,
+            (View::Known(gateways), View::Known(services), View::Known(pods)) => {
+                view::view(wants, &gateways, &services, &pods)
+            }
+            _ => MeshView::Pending,
+        }
+    }
+
+    /// All Gateways of the cluster or, where those may not be seen, those of the namespace that the spec names.
+    fn gateways(&self, wants: &Wants, by: &ObjectName) -> View<kinds::GatewayFacts> {
+        let everywhere = self.gateways.look(None, by);
+        let View::Denied(_) = everywhere else {
+            self.gateways.keep_only(by, &[None]);
+            return everywhere;
+        };
+        let namespace = &wants.gateway.namespace;
+        let here = self.gateways.look(Some(namespace), by);
+        self.gateways.keep_only(by, &[None, Some(namespace.clone())]);
+        match here {
+            // The wider rule is the one to grant.
+            View::Denied(_) => everywhere,
+            here => here,
+        }
+    }
+
+    /// Ends the interest of this GatewayCertificate.
+    pub fn forget(&self, by: &ObjectName) {
+        self.gateways.keep_only(by, &[]);
+        self.services.keep_only(by, &[]);
+        self.pods.keep_only(by, &[]);
+    }
+
+    /// Ends the interest of every GatewayCertificate that is not among these.
+    pub fn sweep(&self, alive: &BTreeSet<ObjectName>) {
+        self.gateways.sweep(alive);
+        self.services.sweep(alive);
+        self.pods.sweep(alive);
+    }
+}

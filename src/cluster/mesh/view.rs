@@ -1,0 +1,216 @@
+//! From what is known of Gateways, Services and pods to what is to be asked of whom.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use super::kinds::{GatewayFacts, PodFacts, ServiceFacts};
+use chrono::{DateTime, Utc};
+
+use crate::lifecycle::{
+    ObjectName, Wants,
+    serving::{Credential, Gateway, Pod, PodState, Questions, Server, Service, Unaskable, questions, rivals},
+};
+
+/// What is known of those who serve a Secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MeshView {
+    /// The spec says that nobody be asked.
+    Off,
+    /// Something was not read yet.
+    Pending,
+    /// The API server refuses: what is missing.
+    Denied(String),
+    /// The API server knows no Gateways.
+    NotInstalled,
+    /// Every Gateway that hands out the Secret.
+    Known(Vec<AskedGateway>),
+}
+
+/// A Gateway that hands out the Secret, and what is to be asked of its pods.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AskedGateway {
+    /// Its name.
+    pub name: ObjectName,
+    /// Its generation.
+    pub generation: i64,
+    /// Its pods.
+    pub pods: Vec<AskedPod>,
+    /// What cannot be asked, in words.
+    pub unasked: Vec<String>,
+    /// Servers of other Gateways that may be what is served, in words.
+    pub rivals: Vec<String>,
+}
+
+/// A pod and what is to be asked of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AskedPod {
+    /// Its name.
+    pub name: ObjectName,
+    /// Its uid.
+    pub uid: String,
+    /// When it was created.
+    pub created: DateTime<Utc>,
+    /// What it is at.
+    pub state: PodState,
+    /// It has the Secret as files.
+    pub files: bool,
+    /// The handshakes to make.
+    pub asks: Vec<Ask>,
+}
+
+/// One handshake to make.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ask {
+    /// The pod's uid.
+    pub pod: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The host to ask for: a name, or a wildcard.
+    pub host: String,
+}
+
+/// The most Gateways that are looked at for one Secret, as many as a status lists.
+const GATEWAYS: usize = 16;
+
+pub(super) fn view(
+    wants: &Wants,
+    gateways: &BTreeMap<ObjectName, GatewayFacts>,
+    services: &BTreeMap<ObjectName, ServiceFacts>,
+    pods: &BTreeMap<ObjectName, PodFacts>,
+) -> MeshView {
+    let mut oldest: Vec<&ServiceFacts> = services.values().collect();
+    oldest.sort_by_key(|facts| facts.created);
+    let services: Vec<Service> = oldest.iter().map(|facts| facts.service.clone()).collect();
+    let all: Vec<&Gateway> = gateways.values().map(|facts| &facts.gateway).collect();
+    let look = Look { wants, services: &services, pods };
+    let named = gateways.get(&wants.gateway);
+    let mut seen: Vec<AskedGateway> = named.into_iter().filter_map(|facts| look.gateway(facts, &all)).collect();
+    // A Gateway that a person names is one that they expect to see.
+    if seen.is_empty() && wants.gateway_named {
+        let why = match named {
+            None => "it does not exist",
+            Some(_) => "none of its servers hands out this Secret (credentialName)",
+        };
+        let unasked = vec![format!("Gateway {}: {why}", wants.gateway)];
+        let generation = named.map(|facts| facts.generation).unwrap_or_default();
+        let name = wants.gateway.clone();
+        seen.push(AskedGateway { name, generation, pods: Vec::new(), unasked, rivals: Vec::new() });
+    }
+    let others = gateways.values().filter(|facts| facts.gateway.name != wants.gateway);
+    seen.extend(others.filter_map(|facts| look.gateway(facts, &all)).take(GATEWAYS - seen.len()));
+    MeshView::Known(seen)
+}
+
+struct Look<'a> {
+    wants: &'a Wants,
+    services: &'a [Service],
+    pods: &'a BTreeMap<ObjectName, PodFacts>,
+}
+
+impl Look<'_> {
+    /// `None`: it has nothing to do with the Secret.
+    fn gateway(&self, facts: &GatewayFacts, all: &[&Gateway]) -> Option<AskedGateway> {
+        let gateway = self.narrowed(&facts.gateway);
+        let pods: Vec<Pod> = self.pods.values().map(|facts| facts.pod.clone()).collect();
+        let mut asks: BTreeMap<String, Vec<Ask>> = BTreeMap::new();
+        let mut unasked = Vec::new();
+        let ours = gateway.servers.iter().any(|server| self.hands_out(&gateway, server))
+            || !self.questions(&gateway, &pods, None).asked.is_empty();
+        if !ours {
+            return None;
+        }
+        let names: Vec<Option<&str>> = match self.wants.probe.hosts.as_slice() {
+            [] => vec![None],
+            hosts => hosts.iter().map(|host| Some(host.as_str())).collect(),
+        };
+        for name in names {
+            let questions = self.questions(&gateway, &pods, name);
+            self.note(&questions, &mut asks);
+            for one in questions.unasked {
+                if one.why == Unaskable::NoName
+                    && let Some(domain) = &self.wants.domain
+                {
+                    self.note(&self.questions(&gateway, &pods, Some(&format!("*.{domain}"))), &mut asks);
+                } else if one.why.leaves_doubt() && self.hands_out(&gateway, one.server) {
+                    unasked.push(format!(
+                        "server {} of Gateway {}: {}",
+                        one.server.name,
+                        gateway.name,
+                        one.why.as_str()
+                    ));
+                }
+            }
+        }
+        let selected = self.pods.values().filter(|facts| facts.pod.state != PodState::Ended);
+        let selected = selected.filter(|facts| gateway.selects(&facts.pod.labels));
+        Some(AskedGateway {
+            name: gateway.name.clone(),
+            generation: facts.generation,
+            pods: selected.map(|facts| self.pod(facts, &mut asks)).collect(),
+            unasked,
+            rivals: rivals(&gateway, all, |of, server| self.hands_out(of, server)),
+        })
+    }
+
+    fn pod(&self, facts: &PodFacts, asks: &mut BTreeMap<String, Vec<Ask>>) -> AskedPod {
+        let pod = &facts.pod;
+        let mut asks = asks.remove(&pod.uid).unwrap_or_default();
+        asks.sort();
+        asks.dedup();
+        AskedPod {
+            name: pod.name.clone(),
+            uid: pod.uid.clone(),
+            created: facts.created,
+            state: pod.state,
+            files: facts.mounts.contains(&self.wants.gateway_secret.name),
+            asks,
+        }
+    }
+
+    /// The Gateway with the one server that the spec picks, where it picks one of this Gateway.
+    fn narrowed(&self, gateway: &Gateway) -> Gateway {
+        let mut gateway = gateway.clone();
+        if let Some(server) = self.wants.server.as_ref().filter(|_| gateway.name == self.wants.gateway) {
+            gateway.servers.retain(|known| known.name == *server || known.tls.as_ref().is_none_or(|tls| tls.redirect));
+        }
+        gateway
+    }
+
+    /// A name without a namespace means a Secret in the namespace of the pods: it is ours if they are there.
+    fn hands_out(&self, gateway: &Gateway, server: &Server) -> bool {
+        let secret = &self.wants.gateway_secret;
+        let namespace = if self.is_here(gateway) { secret.namespace.as_str() } else { "" };
+        let credential = server.tls.as_ref().and_then(|tls| tls.credential.as_ref());
+        credential.is_some_and(|name| Credential::of(name, namespace).secret() == Some(secret))
+    }
+
+    /// Its pods are in the Secret's namespace: one is there, or a Service for them, or the spec means this Gateway.
+    fn is_here(&self, gateway: &Gateway) -> bool {
+        gateway.name == self.wants.gateway
+            || self.pods.values().any(|facts| gateway.selects(&facts.pod.labels))
+            || self.services.iter().any(|service| gateway.selects(&service.selector))
+    }
+
+    /// What there is to ask about the Secret: the servers that hand it out, and files that are mounted from it.
+    fn questions<'b>(&self, gateway: &'b Gateway, pods: &'b [Pod], name: Option<&str>) -> Questions<'b> {
+        let mut questions = questions(gateway, self.services, pods, name);
+        let secret = &self.wants.gateway_secret;
+        questions.asked.retain(|question| match &question.credential {
+            Credential::Files => {
+                self.pods.get(&question.pod.name).is_some_and(|facts| facts.mounts.contains(&secret.name))
+            }
+            credential => credential.secret() == Some(secret),
+        });
+        questions
+    }
+
+    fn note(&self, questions: &Questions<'_>, asks: &mut BTreeMap<String, Vec<Ask>>) {
+        for question in &questions.asked {
+            let mut address = question.address;
+            if let Some(port) = self.wants.probe.port {
+                address.set_port(port);
+            }
+            let ask = Ask { pod: question.pod.uid.clone(), address, host: question.host.clone() };
+            asks.entry(question.pod.uid.clone()).or_default().push(ask);
+        }
+    }
+}
