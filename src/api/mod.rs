@@ -16,7 +16,7 @@ pub use status::*;
 pub const GROUP: &str = "certs.kyma-project.io";
 /// Who owns a Secret that we wrote: `namespace/name` of the GatewayCertificate.
 pub const OWNER: &str = "certs.kyma-project.io/owner";
-/// SHA-256 of the leaf that we last wrote into the Secret: what tells our content from an edit of somebody else.
+/// SHA-256 of the leaf (of all certificates, for a client CA) that we last wrote into the Secret: what tells our content from an edit of somebody else.
 pub const FINGERPRINT: &str = "certs.kyma-project.io/fingerprint";
 /// On a copy: the type of the Secret and a digest of what we wrote (its public part): what tells a current copy.
 pub const COPY: &str = "certs.kyma-project.io/copy";

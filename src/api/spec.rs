@@ -300,7 +300,8 @@ pub enum ProxyProtocol {
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ClientCa {
-    /// The Secret in this namespace that holds the CA certificates as ca.crt or cacert.
+    /// The Secret in this namespace that holds the CA certificates in PEM, as cacert or ca.crt; the first that has a
+    /// value is read. They are checked, and kept in the Secret beside the gateway's with the suffix -cacert.
     pub secret_ref: LocalRef,
 }
 

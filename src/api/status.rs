@@ -27,6 +27,9 @@ pub struct GatewayCertificateStatus {
     /// The certificate in the gateway's Secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<CertificateStatus>,
+    /// The client CA in the -cacert Secret beside the gateway's, where mutual TLS is asked for.
+    #[serde(skip_serializing_if = "Option::is_none", rename = "clientCA")]
+    pub client_ca: Option<ClientCaStatus>,
     /// Every Gateway that uses the Secret, at most 16, and what its pods serve.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["namespace", "name"]))]
@@ -37,7 +40,7 @@ pub struct GatewayCertificateStatus {
     /// The copies, counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub targets: Option<TargetsStatus>,
-    /// What the checks found on the supplied certificate, gravest first, at most 20.
+    /// What the checks found on the supplied certificate and client CA, gravest first, at most 20.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub findings: Vec<FindingStatus>,
@@ -75,6 +78,19 @@ pub struct CertificateStatus {
     /// When its renewal is due, where certkeeper has it renewed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renew_at: Option<String>,
+}
+
+/// The CA certificates of mutual TLS, as far as they are told.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientCaStatus {
+    /// SHA-256 over its certificates in their order, hexadecimal.
+    pub fingerprint: String,
+    /// How many certificates it has.
+    pub certificates: i32,
+    /// The end of the last one that can vouch for a client: after it nobody is let in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<String>,
 }
 
 /// One finding of a check.

@@ -5,8 +5,10 @@
 //! [`next_change`] says when that answer may change by the mere passing of time.
 //!
 //! The rules are a table ([`checks`]): one named check, one function, in `checks/`. `docs/checks.md` is made from it.
+//! The CA certificates of mutual TLS have facts and a table of their own, in `authorities/`.
 
 mod algorithm;
+mod authorities;
 mod chain;
 mod checks;
 mod constraints;
@@ -27,7 +29,8 @@ mod staple;
 mod supplied;
 mod verdict;
 
-pub use checks::{checks, documentation};
+pub use authorities::{Authorities, authority_checks, judge_authorities, next_change_of_authorities, read_authorities};
+pub use checks::checks;
 pub use context::{Context, Purpose};
 pub use facts::CertificateFacts;
 pub use judge::{judge, next_change};
@@ -36,6 +39,12 @@ pub use revocation::RevocationLists;
 pub use roots::Roots;
 pub use supplied::{Facts, Supplied, read};
 pub use verdict::{Check, Class, Finding, Severity, Verdict};
+
+/// `docs/checks.md`: the page that explains every check, in Markdown.
+#[must_use]
+pub fn documentation() -> String {
+    checks::documentation() + &authorities::documentation()
+}
 
 /// Labels under which certificates travel (RFC 7468, 5.1 and its older name).
 fn is_certificate(label: &str) -> bool {

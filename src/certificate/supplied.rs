@@ -156,7 +156,7 @@ pub fn read(supplied: &Supplied<'_>) -> Facts {
 }
 
 /// The certificates among the blocks, and the blocks that only look like one.
-fn certificates(blocks: &[Block]) -> (Vec<CertificateFacts>, Vec<Broken>) {
+pub(super) fn certificates(blocks: &[Block]) -> (Vec<CertificateFacts>, Vec<Broken>) {
     let blocks: Vec<_> = blocks.iter().filter(|block| super::is_certificate(&block.label)).collect();
     let (mut good, mut broken) = (Vec::new(), Vec::new());
     for (index, block) in blocks.iter().enumerate().take(MAX_CERTIFICATES) {
@@ -180,7 +180,7 @@ fn private_key(certificate: &Container, key: &Container) -> (KeyFacts, Option<ke
     key::read(&blocks)
 }
 
-fn half(name: &'static str, container: Container, belongs: impl Fn(&str) -> bool) -> Half {
+pub(super) fn half(name: &'static str, container: Container, belongs: impl Fn(&str) -> bool) -> Half {
     let count = |wanted: &dyn Fn(&str) -> bool| container.blocks.iter().filter(|block| wanted(&block.label)).count();
     let ours = |label: &str| belongs(label) || key::is_key(label) || super::is_certificate(label);
     let strangers = container.blocks.iter().filter(|block| !ours(&block.label));

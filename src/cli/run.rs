@@ -23,7 +23,7 @@ pub(super) struct Run {
     /// Namespace whose GatewayCertificates are served; repeatable [default: the pod's, or the context's]
     #[arg(long = "namespace", short = 'n', value_name = "NAMESPACE")]
     namespaces: Vec<String>,
-    /// Secret that may be written, with the keep-sake beside it; repeatable, */NAME for any namespace
+    /// Secret that may be written, with those beside it (-last-good, -cacert); repeatable, */NAME for any namespace
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = grant, default_value = Settings::DEFAULT_ALLOW)]
     allow: Vec<String>,
     /// Workload that targets may have rolled (spec.targets[].restart); repeatable, */KIND/NAME for any namespace

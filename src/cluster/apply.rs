@@ -14,6 +14,8 @@ use kube::{
 };
 use serde_json::json;
 
+mod client_ca;
+
 use super::{
     MANAGED_BY, MANAGER,
     error::{CallError, bounded},
@@ -51,6 +53,7 @@ impl Hands<'_> {
         match action {
             Action::WriteGatewaySecret(write) => self.write(write, false).await,
             Action::WriteKeepSake(write) => self.write(write, true).await,
+            Action::WriteClientCa(write) => self.write_client_ca(write).await,
             Action::AddFinalizer(base) => self.finalizer(base, true).await,
             Action::RemoveFinalizer(base) => self.finalizer(base, false).await,
             Action::DeleteKeepSake { target, base } => self.delete(target, base).await,
@@ -242,8 +245,9 @@ pub fn target_of(action: &Action, object: &GatewayCertificate) -> (ObjectName, b
     match action {
         Action::WriteGatewaySecret(write) => (write.target.clone(), true),
         Action::WriteKeepSake(write) => (write.target.clone(), false),
+        Action::WriteClientCa(write) => (write.target.clone(), false),
         Action::DeleteKeepSake { target, .. } => (target.clone(), false),
-        Action::Release { target, .. } => (target.clone(), true),
+        Action::Release { target, .. } => (target.clone(), !target.name.ends_with("-cacert")),
         Action::AddFinalizer(_) | Action::RemoveFinalizer(_) => (name_of(object), false),
     }
 }
@@ -259,6 +263,10 @@ pub fn explain(action: &Action, object: &GatewayCertificate, kind: FailureKind, 
         Action::AddFinalizer(_) | Action::RemoveFinalizer(_) => format!(
             "grant the verbs patch and update on gatewaycertificates and gatewaycertificates/status in namespace {} ({message})",
             target.namespace
+        ),
+        Action::WriteClientCa(_) => format!(
+            "grant the verbs get, list, watch, create, patch and update on secrets with resourceNames [\"{}\"] in namespace {} ({message})",
+            target.name, target.namespace
         ),
         _ => format!(
             "grant the verbs get, list, watch, create, patch, update and delete on secrets with resourceNames [\"{}\"] in namespace {} ({message})",

@@ -14,7 +14,7 @@ use k8s_openapi::{
 use kube::ResourceExt;
 
 use super::{
-    MANAGER,
+    MANAGER, client_ca,
     copies::{CopyStore, NamespaceWatch},
     mesh::{MeshStore, MeshView},
     secrets::{Secrets, Seen, Sight},
@@ -26,6 +26,7 @@ use crate::{
     lifecycle::{
         Leftover, Object, ObjectName, Observed, Policy, Probe, Proxy, Rival, Settings, Slot, Source, Stored, Supply,
         Undo, Version, Wants, accepts,
+        client_ca::ClientCa,
         reload::{Nudge, Refusal, Rung},
         serving::Mesh,
         targets::{Content, Copies, Namespaces, Places, Requirement, SecretKind, Selector, Target, Workload, scopes},
@@ -99,10 +100,11 @@ pub fn gather(object: &GatewayCertificate, others: Others, eyes: &Eyes, settings
         eyes.secrets.look(secret, &name)
     };
     let permitted = settings.permits(&gateway);
-    let (gateway, keepsake) = if permitted {
-        (slot(&look(&gateway)), slot(&look(&gateway.keepsake())))
+    let (gateway, keepsake, client_ca) = if permitted {
+        let (sight, keepsake) = (look(&gateway), slot(&look(&gateway.keepsake())));
+        (slot(&sight), keepsake, client_ca::look(&facts, &sight, &mut look))
     } else {
-        (Slot::NotRead, Slot::NotRead)
+        (Slot::NotRead, Slot::NotRead, ClientCa::default())
     };
     let source = match &wants.source {
         Some(secret) if permitted => source(&look(secret)),
@@ -113,7 +115,19 @@ pub fn gather(object: &GatewayCertificate, others: Others, eyes: &Eyes, settings
     let Others { rivals, peers } = others;
     // What the pods serve is put in by whoever asks them.
     let mesh = Mesh::Pending;
-    Observed { object: facts, source, gateway, keepsake, rivals, peers, mesh, namespaces, copies, failure: None }
+    Observed {
+        object: facts,
+        source,
+        gateway,
+        keepsake,
+        client_ca,
+        rivals,
+        peers,
+        mesh,
+        namespaces,
+        copies,
+        failure: None,
+    }
 }
 
 /// Who serves the gateway's Secret. Nobody is looked at for an object that asks for what it may not have (law 9).
@@ -252,6 +266,7 @@ pub fn wants(namespace: &str, spec: &GatewayCertificateSpec) -> Wants {
         roots,
         warn: checks.warn,
         ignore: checks.ignore,
+        client_ca: spec.client_ca.as_ref().map(|ca| ObjectName::new(namespace, &ca.secret_ref.name)),
         gateway_secret: gateway_secret(spec),
         gateway: gateway_name(spec),
         gateway_named: spec.gateway.as_ref().is_some_and(|gateway| gateway.name.is_some()),
@@ -329,14 +344,13 @@ fn unsupported(spec: &GatewayCertificateSpec, byo: bool) -> Vec<String> {
         ("spec.mode Gardener", spec.mode == Mode::Gardener),
         ("spec.mode Auto without spec.byo.secretRef (that is Gardener)", spec.mode == Mode::Auto && !byo),
         ("spec.gardener", spec.gardener.is_some()),
-        ("spec.clientCA", spec.client_ca.is_some()),
         ("spec.gateway.management", gateway.management.is_some_and(|m| m != api::GatewayManagement::Observe)),
         ("spec.gateway.policy", gateway.policy.is_some()),
     ];
     fields.into_iter().filter(|(_, set)| *set).map(|(field, _)| field.to_owned()).collect()
 }
 
-fn value<'a>(secret: &'a Secret, key: &str) -> Option<&'a [u8]> {
+pub(super) fn value<'a>(secret: &'a Secret, key: &str) -> Option<&'a [u8]> {
     secret.data.as_ref().and_then(|data| data.get(key)).map(|ByteString(bytes)| bytes.as_slice())
 }
 
@@ -440,7 +454,7 @@ pub(super) fn foreign(secret: &impl kube::Resource) -> Option<String> {
 }
 
 /// The last field manager but us that wrote a value of the Secret.
-fn last_writer(managers: &[ManagedFieldsEntry]) -> Option<Undo> {
+pub(super) fn last_writer(managers: &[ManagedFieldsEntry]) -> Option<Undo> {
     managers
         .iter()
         .filter_map(|entry| {

@@ -3,6 +3,7 @@
 
 pub mod apply;
 pub mod client;
+pub(crate) mod client_ca;
 pub mod copies;
 pub mod error;
 pub mod events;

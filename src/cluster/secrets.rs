@@ -16,7 +16,10 @@ use tokio::{sync::mpsc, task::AbortHandle};
 use zeroize::Zeroize;
 
 use super::error::describe;
-use crate::{certificate::Facts, lifecycle::ObjectName};
+use crate::{
+    certificate::{Authorities, Facts},
+    lifecycle::ObjectName,
+};
 
 /// A dead watch is noticed this many seconds (and five) after it died.
 pub(super) const WATCH_TIMEOUT: u32 = 200;
@@ -26,11 +29,12 @@ pub struct Seen {
     secret: Secret,
     pub(super) slot_facts: OnceLock<Arc<Facts>>,
     pub(super) source_facts: OnceLock<(String, Arc<Facts>)>,
+    pub(super) authorities: OnceLock<(&'static str, Arc<Authorities>)>,
 }
 
 impl Seen {
     pub(super) fn new(secret: Secret) -> Self {
-        Self { secret, slot_facts: OnceLock::new(), source_facts: OnceLock::new() }
+        Self { secret, slot_facts: OnceLock::new(), source_facts: OnceLock::new(), authorities: OnceLock::new() }
     }
 
     /// The Secret itself.

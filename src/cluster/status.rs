@@ -8,12 +8,13 @@ use k8s_openapi::{
 
 use crate::{
     api::{
-        CertificateStatus, FindingStatus, GatewayCertificateStatus, GatewayStatus, HistoryEntry, PlacedCopies,
-        PodStatus, ReloadStatus, TargetFailure, TargetsStatus,
+        CertificateStatus, ClientCaStatus, FindingStatus, GatewayCertificateStatus, GatewayStatus, HistoryEntry,
+        PlacedCopies, PodStatus, ReloadStatus, TargetFailure, TargetsStatus,
     },
     lifecycle::{
         CertificateSummary, Condition, ConditionStatus, Entry, FindingSummary, GatewayReport, ObjectName, PodReport,
         Status,
+        client_ca::ClientCaSummary,
         reload::{Record, Rung},
         targets::{CopyFailure, Placed, TargetsReport},
     },
@@ -48,6 +49,11 @@ pub fn read(status: &GatewayCertificateStatus) -> Status {
             dns_names: certificate.dns_names.clone(),
             not_before: time(&certificate.not_before),
             not_after: time(&certificate.not_after),
+        }),
+        client_ca: status.client_ca.as_ref().map(|ca| ClientCaSummary {
+            fingerprint: ca.fingerprint.clone(),
+            certificates: usize::try_from(ca.certificates).unwrap_or_default(),
+            not_after: ca.not_after.as_deref().map(time),
         }),
         findings: status.findings.iter().map(read_finding).collect(),
         served: status.served.as_deref().and_then(read_served),
@@ -226,6 +232,11 @@ pub fn write(status: &Status) -> GatewayCertificateStatus {
             not_before: text(certificate.not_before),
             not_after: text(certificate.not_after),
             renew_at: None,
+        }),
+        client_ca: status.client_ca.as_ref().map(|ca| ClientCaStatus {
+            fingerprint: ca.fingerprint.clone(),
+            certificates: i32::try_from(ca.certificates).unwrap_or(i32::MAX),
+            not_after: ca.not_after.map(text),
         }),
         findings: status.findings.iter().map(write_finding).collect(),
         served: status.served.map(|(serving, ready)| format!("{serving}/{ready}")),

@@ -328,6 +328,10 @@ impl Context {
                     return Ok(Some((failure, CallError::Failed(kind, message))));
                 }
             }
+            if let crate::lifecycle::Action::WriteClientCa(write) = action {
+                tracing::info!(object = %name_of(object), secret = %write.target, fingerprint = %write.fingerprint,
+                    "{}", write.entry.message);
+            }
             if let crate::lifecycle::Action::WriteGatewaySecret(write) = action {
                 tracing::info!(object = %name_of(object), secret = %write.target, fingerprint = %write.pair.fingerprint(),
                     "{}", write.entry.as_ref().map_or("written", |entry| &entry.message));

@@ -1,6 +1,7 @@
 //! Whether the object asks for something that it may have and that this version can do.
 
 use super::{
+    client_ca,
     observed::{Object, ObjectName, Settings, Wants},
     reason::Reason,
     targets::{Places, Target, Workload},
@@ -30,7 +31,7 @@ pub(super) fn accept(object: &Object, settings: &Settings) -> Result<(), (Reason
         ));
     }
     if let Some(source) = &wants.source
-        && (*source == *secret || *source == secret.keepsake())
+        && [secret.clone(), secret.keepsake(), secret.client_ca()].contains(source)
     {
         return Err((
             Reason::InvalidSpec,
@@ -39,6 +40,7 @@ pub(super) fn accept(object: &Object, settings: &Settings) -> Result<(), (Reason
             ),
         ));
     }
+    client_ca::accept(wants.client_ca.as_ref(), secret)?;
     for target in &wants.targets {
         accept_target(target, settings)?;
     }

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use super::{
     accept::accept,
     choice::{Candidates, Choice, is_ours, same_pair},
+    client_ca,
     observed::{Leftover, Observed, Settings, Slot, Source, Stored, Undo},
     plan::{Action, Entry, Pace, Plan, Write},
     reason::Reason,
@@ -31,6 +32,9 @@ pub fn decide(observed: &Observed, now: DateTime<Utc>, settings: &Settings) -> P
         return report::not_accepted(observed, now, reason, message);
     }
     let pending = |slot: &Slot| matches!(slot, Slot::Pending);
+    if client_ca::is_pending(&observed.client_ca) {
+        return Plan::default();
+    }
     if pending(&observed.gateway) || pending(&observed.keepsake) || matches!(observed.source, Source::Pending) {
         return Plan::default();
     }
@@ -38,11 +42,14 @@ pub fn decide(observed: &Observed, now: DateTime<Utc>, settings: &Settings) -> P
     let context = context(observed, now, settings, &hosts);
     let stance = stance(observed, settings);
     let (candidates, choice, marks, climb) = choose(observed, &context, &stance, now);
-    let actions = match (&stance, &observed.failure) {
+    let mut actions = match (&stance, &observed.failure) {
         (Stance::Manage, None) => actions(observed, &candidates, choice, &marks, now),
         _ => Vec::new(),
     };
     let promoted = promoted(observed, &candidates, choice, &actions);
+    let client_ca = client_ca::decide(observed, now, settings, &stance, &context);
+    // The last of them: what is in its way is not in the pair's.
+    actions.extend(client_ca.action.clone());
     let mut distribution = distribute(observed, now, settings, &stance, promoted.as_ref());
     let copies = if observed.failure.is_none() { std::mem::take(&mut distribution.actions) } else { Vec::new() };
     let holds = actions.iter().any(|action| matches!(action, Action::WriteGatewaySecret(_)));
@@ -66,10 +73,12 @@ pub fn decide(observed: &Observed, now: DateTime<Utc>, settings: &Settings) -> P
         stance: &stance,
         actions: &actions,
         distribution: &distribution,
+        client_ca: &client_ca,
     };
     let (status, events) = report.publish();
     let climbs_at = climb.as_ref().and_then(|climb| climb.wake_at);
-    let wake_at = [wake_at(observed, &context), distribution.wake_at, climbs_at].into_iter().flatten().min();
+    let wake_at =
+        [wake_at(observed, &context), distribution.wake_at, client_ca.wake_at, climbs_at].into_iter().flatten().min();
     Plan { status, events, wake_at, actions, copies, evict, pace }
 }
 
@@ -430,7 +439,10 @@ fn farewell(observed: &Observed, now: DateTime<Utc>, settings: &Settings) -> Pla
     if !object.finalizer {
         return Plan::default();
     }
-    if matches!(observed.gateway, Slot::Pending) || matches!(observed.keepsake, Slot::Pending) {
+    if matches!(observed.gateway, Slot::Pending)
+        || matches!(observed.keepsake, Slot::Pending)
+        || client_ca::is_pending(&observed.client_ca)
+    {
         return Plan::default();
     }
     if object.wants.delete_targets {
@@ -448,6 +460,7 @@ fn farewell(observed: &Observed, now: DateTime<Utc>, settings: &Settings) -> Pla
         let target = object.wants.gateway_secret.clone();
         actions.push(Action::Release { target, base: stored.version.clone() });
     }
+    actions.extend(client_ca::release(observed));
     if let Some(kept) = observed.keepsake.stored()
         && is_ours(observed, kept)
         && !kept.deleting

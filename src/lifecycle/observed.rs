@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 use chrono::{DateTime, Duration, Utc};
 
 use super::{
+    client_ca::ClientCa,
     plan::{Entry, Status},
     reload::{Nudge, Refusal, Rung},
     serving::Mesh,
@@ -32,6 +33,13 @@ impl ObjectName {
     pub fn keepsake(&self) -> Self {
         Self::new(&self.namespace, format!("{}-last-good", self.name))
     }
+
+    /// The name of the Secret in which Istio looks for the CA certificates of mutual TLS that belong to this gateway
+    /// Secret.
+    #[must_use]
+    pub fn client_ca(&self) -> Self {
+        Self::new(&self.namespace, format!("{}-cacert", self.name))
+    }
 }
 
 impl fmt::Display for ObjectName {
@@ -52,7 +60,8 @@ pub struct Version {
 /// What the operator granted and chose.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Secrets that may be written: `namespace/name`, or `*/name` for any namespace.
+    /// Secrets that may be written: `namespace/name`, or `*/name` for any namespace. A gateway's Secret comes with those
+    /// beside it: its keep-sake and its client CA.
     pub allow: Vec<String>,
     /// Namespaces whose GatewayCertificates are served.
     pub namespaces: Vec<String>,
@@ -111,6 +120,8 @@ pub struct Observed {
     pub gateway: Slot,
     /// The Secret that keeps the last good pair.
     pub keepsake: Slot,
+    /// The CA certificates of mutual TLS.
+    pub client_ca: ClientCa,
     /// Other GatewayCertificates that name the same gateway Secret and would write it.
     pub rivals: Vec<Rival>,
     /// Every GatewayCertificate that is served, as `namespace/name`.
@@ -176,6 +187,8 @@ pub struct Wants {
     pub ignore: Vec<String>,
     /// The Secret that people supply; `None` where the mode needs none.
     pub source: Option<ObjectName>,
+    /// The Secret with the CA certificates of mutual TLS that people supply; `None` where the spec names none.
+    pub client_ca: Option<ObjectName>,
     /// The gateway's Secret.
     pub gateway_secret: ObjectName,
     /// The copies that are asked for.

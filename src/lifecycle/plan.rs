@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{
+    client_ca::{ClientCaSummary, ClientCaWrite},
     observed::{Leftover, ObjectName, Undo, Version},
     reason::Reason,
     reload::{Eviction, Nudge, Record, Refusal},
@@ -49,6 +50,8 @@ pub enum Action {
     WriteGatewaySecret(Write),
     /// Puts a pair into the keep-sake Secret.
     WriteKeepSake(Write),
+    /// Puts CA certificates into the `-cacert` Secret.
+    WriteClientCa(ClientCaWrite),
     /// Adds our finalizer to the GatewayCertificate.
     AddFinalizer(Version),
     /// Deletes the keep-sake Secret.
@@ -58,7 +61,7 @@ pub enum Action {
         /// The state that is deleted.
         base: Version,
     },
-    /// Takes our owner annotation off the gateway's Secret; its content stays.
+    /// Takes our owner annotation off the gateway's Secret or its `-cacert`; the content stays.
     Release {
         /// Its name.
         target: ObjectName,
@@ -231,6 +234,8 @@ pub struct Status {
     pub conditions: Vec<Condition>,
     /// The certificate in the gateway's Secret.
     pub certificate: Option<CertificateSummary>,
+    /// The client CA that the gateway reads.
+    pub client_ca: Option<ClientCaSummary>,
     /// What was found on the source, gravest first.
     pub findings: Vec<FindingSummary>,
     /// Ready pods that serve the certificate, of all that are ready; `None` where that is not known.

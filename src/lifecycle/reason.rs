@@ -46,8 +46,12 @@ reasons! {
     NothingBetter,
     /// A person retired this pair (annotation forget): supply another.
     Retired,
+    /// The supplied client CA was refused: see the message and status.findings. The last good one stays.
+    ClientCaRefused,
     /// The named Secret does not exist: create it.
     SourceMissing,
+    /// The Secret with the client CA does not exist: create it. The last good one stays.
+    ClientCaMissing,
     /// A right is missing: grant the rule in the message.
     AccessDenied,
     /// The gateway's Secret holds the desired pair.
@@ -131,8 +135,14 @@ reasons! {
     Restored,
     /// Left-overs were removed from the gateway's Secret.
     CleanedUp,
-    /// The gateway's Secret already held the pair and is ours now.
+    /// The gateway's Secret (or its -cacert) already held what it should and is ours now.
     Adopted,
+    /// CA certificates were put into the -cacert Secret.
+    ClientCaPromoted,
+    /// The -cacert Secret was changed or deleted by somebody, and put right.
+    ClientCaRestored,
+    /// spec.clientCA was removed: the -cacert Secret is no longer kept, and stays as it is.
+    ClientCaReleased,
 }
 
 impl Reason {
@@ -157,8 +167,8 @@ what to do:
 | condition | True means |
 |---|---|
 | `Accepted` | the spec is understood, and the operator granted the Secret it names |
-| `SourceValid` | what people supplied passed every check |
-| `SecretCurrent` | the gateway's Secret holds the desired pair: the supplied one or, while that is refused, the last good one |
+| `SourceValid` | what people supplied passed every check: the pair and, where there is one, the client CA |
+| `SecretCurrent` | the gateway's Secret holds the desired pair: the supplied one or, while that is refused, the last good one; so does its `-cacert` Secret, where there is a client CA |
 | `Distributed` | every copy that the targets ask for holds the pair of the gateway's Secret |
 | `Served` | every ready gateway pod was seen, by a TLS handshake, to serve it |
 | `Ready` | the source is good, the gateway's Secret current, and every ready gateway pod serves it |

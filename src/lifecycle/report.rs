@@ -6,6 +6,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use super::{
     MAX_LISTED,
     choice::{Candidates, Choice, Judged, is_ours, same_pair},
+    client_ca::Decision,
     observed::{FailureKind, ObjectName, Observed, Slot, Source},
     plan::{Action, CertificateSummary, Condition, ConditionStatus, Entry, FindingSummary, Plan, Status, Write},
     reason::Reason,
@@ -58,6 +59,7 @@ pub(super) struct Report<'a> {
     pub(super) distribution: &'a Distribution,
     pub(super) served: Served,
     pub(super) climb: Option<&'a Climb>,
+    pub(super) client_ca: &'a Decision<'a>,
 }
 
 /// The status of an object that is not accepted. What was known of its certificate stays.
@@ -79,6 +81,7 @@ pub(super) fn not_accepted(observed: &Observed, now: DateTime<Utc>, reason: Reas
         certificate: previous.certificate.clone(),
         targets: previous.targets.clone(),
         reload: previous.reload.clone(),
+        client_ca: previous.client_ca.clone(),
         conditions,
         ..Status::default()
     };
@@ -89,8 +92,8 @@ pub(super) fn not_accepted(observed: &Observed, now: DateTime<Utc>, reason: Reas
 impl Report<'_> {
     /// The status, if it differs from what is published, and the new events.
     pub(super) fn publish(&self) -> (Option<Status>, Vec<Entry>) {
-        let source_valid = self.source_valid();
-        let secret_current = self.secret_current();
+        let source_valid = self.client_ca.source_valid(self.source_valid());
+        let secret_current = self.client_ca.secret_current(self.secret_current());
         let ready = self.ready(&source_valid, &secret_current);
         let judged = self.candidates.source.as_ref().or(self.candidates.stored.as_ref());
         let status = Status {
@@ -101,7 +104,8 @@ impl Report<'_> {
             gateways: self.served.gateways.clone(),
             reload: self.climb.and_then(|climb| climb.record.clone()),
             targets: self.distribution.report.clone(),
-            findings: judged.map(|judged| findings(&judged.verdict)).unwrap_or_default(),
+            client_ca: self.client_ca.summary(),
+            findings: self.client_ca.with_findings(judged.map(|judged| findings(&judged.verdict)).unwrap_or_default()),
             conditions: vec![
                 Condition::new("Accepted", ConditionStatus::True, Reason::Accepted, "the spec is understood"),
                 source_valid,
@@ -150,6 +154,7 @@ impl Report<'_> {
             let secret = &self.observed.object.wants.gateway_secret;
             entries.push(entry(self.now, Reason::Promoted, promoted(secret, pair), None, false));
         }
+        entries.extend(self.client_ca.entries());
         for kind in ["SourceValid", "SecretCurrent"] {
             let (Some(now), before) = (status.condition(kind), previous.condition(kind)) else { continue };
             let told = before.is_some_and(|before| (&before.reason, &before.message) == (&now.reason, &now.message));
@@ -416,7 +421,7 @@ fn first_error(judged: &Judged<'_>) -> String {
     format!("{}: {}; {}{more}", first.location, first.message, first.remedy)
 }
 
-fn findings(verdict: &Verdict) -> Vec<FindingSummary> {
+pub(super) fn findings(verdict: &Verdict) -> Vec<FindingSummary> {
     let summary = |finding: &crate::certificate::Finding| FindingSummary {
         check: finding.check.name.to_owned(),
         severity: finding.severity.as_str().to_owned(),

@@ -113,8 +113,12 @@ pub(super) fn undone_too_often(undone: &[Undo], manager: &str) -> bool {
 /// Who undid us, oldest first: the marker on the Secret or, as whoever replaces the Secret may wipe it and a crash may
 /// lose a status, our own history: whichever remembers more. The two are never added up: they tell of the same writes.
 pub(super) fn all_undone(observed: &Observed, stored: &Stored) -> Vec<Undo> {
-    let history = observed.object.previous.history.iter().rev();
-    let told: Vec<Undo> =
-        history.filter_map(|entry| Some(Undo { manager: entry.manager.clone()?, at: entry.time })).collect();
+    let told = told(observed, Reason::Restored);
     if told.len() > stored.undone.len() { told } else { stored.undone.clone() }
+}
+
+/// Who undid us as our own history has it, oldest first; `of` tells which Secret it was.
+pub(super) fn told(observed: &Observed, of: Reason) -> Vec<Undo> {
+    let history = observed.object.previous.history.iter().rev().filter(|entry| entry.reason == of.as_str());
+    history.filter_map(|entry| Some(Undo { manager: entry.manager.clone()?, at: entry.time })).collect()
 }

@@ -1,5 +1,6 @@
 //! The checks of certificates, on material that is made here: each finding shown by the smallest thing that has it.
 
+mod authorities;
 mod chains;
 mod containers;
 mod keys;

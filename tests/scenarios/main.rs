@@ -4,6 +4,7 @@
 mod pki;
 mod world;
 
+mod client_ca;
 mod copies;
 mod crash;
 mod distribution;

@@ -1,5 +1,6 @@
 //! `certkeeper check`: what certkeeper would say of material, before it goes anywhere.
 
+mod client_ca;
 mod list;
 mod render;
 mod report;
@@ -30,7 +31,7 @@ use crate::{
 /// Arguments of `certkeeper check`.
 #[derive(Debug, clap::Args)]
 #[command(
-    group(ArgGroup::new("what").required(true).args(["fullchain", "values", "secret", "list", "schema"])),
+    group(ArgGroup::new("what").required(true).args(["fullchain", "values", "secret", "client_ca", "list", "schema"])),
     after_help = "Exit code: 0 good (warnings allowed), 1 refused, 2 could not look.\n\
                   A FILE of - is standard input."
 )]
@@ -39,7 +40,7 @@ pub(super) struct Check {
     #[arg(value_name = "FULLCHAIN")]
     fullchain: Option<Input>,
     /// Private key of the leaf; without it the pair is not checked
-    #[arg(long, value_name = "FILE", requires = "fullchain", conflicts_with_all = ["values", "secret", "list", "schema"])]
+    #[arg(long, value_name = "FILE", requires = "fullchain", conflicts_with_all = ["values", "secret", "client_ca", "list", "schema"])]
     key: Option<Input>,
     /// Kyma's values: global.tlsCrt and global.tlsKey, for *.<global.domainName>
     #[arg(long, value_name = "FILE")]
@@ -47,6 +48,9 @@ pub(super) struct Check {
     /// A Secret in the cluster, read as Istio would read it
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = args::secret)]
     secret: Option<ObjectName>,
+    /// CA certificates for mutual TLS in PEM, as spec.clientCA takes them
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["hosts", "roots", "cipher_suites"])]
+    client_ca: Option<Input>,
     /// List all checks with severity, meaning and source
     #[arg(long)]
     list: bool,
@@ -110,16 +114,29 @@ impl Check {
             super::say(&list::list(self.output, &look)?)?;
             return Ok(ExitCode::SUCCESS);
         }
-        input::at_most_one_is_standard_input(&[&self.fullchain, &self.key, &self.values, &self.roots])?;
-        let roots = self.roots.as_ref().map(trusted).transpose()?;
-        let mut material = self.material()?;
-        let report = self.judge(&mut material, roots.as_ref());
+        input::at_most_one_is_standard_input(&[
+            &self.fullchain,
+            &self.key,
+            &self.values,
+            &self.client_ca,
+            &self.roots,
+        ])?;
+        let report = self.report()?;
         super::say(&match self.output {
             Output::Table => render::report(&report, &look),
             Output::Json => serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?,
             Output::Yaml => serde_saphyr::to_string(&report).map_err(|e| e.to_string())?,
         })?;
         Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    fn report(&self) -> Result<Report, String> {
+        if let Some(file) = &self.client_ca {
+            return self.client_ca(file);
+        }
+        let roots = self.roots.as_ref().map(trusted).transpose()?;
+        let mut material = self.material()?;
+        Ok(self.judge(&mut material, roots.as_ref()))
     }
 
     fn material(&self) -> Result<Material, String> {
@@ -226,7 +243,8 @@ async fn from_cluster(cluster: ClusterArgs, name: &ObjectName) -> Result<Materia
     })
 }
 
-/// All checks: those of the material, then those of the place where it lies.
+/// All checks: those of the material, those of a client CA, then those of the place where it lies.
 fn all_checks() -> impl Iterator<Item = &'static certificate::Check> {
-    certificate::checks().iter().copied().chain(values::CHECKS.iter().copied()).chain(stored::CHECKS.iter().copied())
+    let material = certificate::checks().iter().chain(certificate::authority_checks());
+    material.copied().chain(values::CHECKS.iter().copied()).chain(stored::CHECKS.iter().copied())
 }

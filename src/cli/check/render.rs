@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use comfy_table::{Cell, Color};
 
-use super::report::{Checked, Report};
+use super::report::{Authority, Checked, Report};
 use crate::{
     certificate::Check,
     cli::answer::{Found, Look, Weight, about_certificate, findings, lines, verdict, visible},
@@ -14,7 +14,8 @@ use crate::{
 pub(super) fn report(report: &Report, look: &Look) -> String {
     let mut facts = look.table();
     let leaf = report.certificate.iter().flat_map(|leaf| about_certificate(leaf, &report.checked.at));
-    for (name, value) in about(&report.checked).into_iter().chain(leaf) {
+    let about = if report.of_client_ca { about_client_ca(report) } else { about(&report.checked) };
+    for (name, value) in about.into_iter().chain(leaf) {
         facts.add_row([Cell::new(name), Cell::new(visible(&value))]);
     }
     let mut text = lines(&facts);
@@ -25,6 +26,19 @@ pub(super) fn report(report: &Report, look: &Look) -> String {
     let found: Vec<&Found> = report.findings.iter().collect();
     let _ = write!(text, "\n\n{}", verdict(word, &found, look));
     text
+}
+
+/// What was looked at, and each CA certificate in it.
+fn about_client_ca(report: &Report) -> Vec<(&'static str, String)> {
+    let checked = &report.checked;
+    let each = |ca: &Authority| {
+        let name = if ca.subject.is_empty() { "(empty)" } else { &ca.subject };
+        let text = format!("{name}; {}; {} to {}; SHA-256 {}", ca.key, ca.not_before, ca.not_after, ca.fingerprint);
+        ("CA certificate", text)
+    };
+    let mut rows = vec![("client CA", checked.certificate.clone()), ("judged at", checked.at.clone())];
+    rows.extend(report.authorities.iter().map(each));
+    rows
 }
 
 fn about(checked: &Checked) -> Vec<(&'static str, String)> {

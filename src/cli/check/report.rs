@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
-    certificate::{Facts, Finding, Severity},
-    cli::answer::{Certificate, Found, schema_of},
+    certificate::{Authorities, Facts, Finding, Severity},
+    cli::answer::{Certificate, Found, schema_of, time},
 };
 
 /// What `certkeeper check` found.
@@ -21,6 +21,30 @@ pub(super) struct Report {
     pub(super) findings: Vec<Found>,
     /// The leaf; null where none could be read.
     pub(super) certificate: Option<Certificate>,
+    /// With --client-ca: each CA certificate, in the order of the file; else empty.
+    pub(super) authorities: Vec<Authority>,
+    /// It is about CA certificates.
+    #[serde(skip)]
+    pub(super) of_client_ca: bool,
+}
+
+/// A CA certificate of mutual TLS.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Authority {
+    /// SHA-256 over its DER: 64 hexadecimal digits in lower case.
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
+    pub(super) fingerprint: String,
+    /// The subject's name; may be empty.
+    pub(super) subject: String,
+    /// The first second at which it is valid (RFC 3339, UTC).
+    #[schemars(extend("format" = "date-time"))]
+    pub(super) not_before: String,
+    /// The last second at which it is valid (RFC 3339, UTC).
+    #[schemars(extend("format" = "date-time"))]
+    pub(super) not_after: String,
+    /// Kind and size of its key.
+    pub(super) key: String,
 }
 
 /// The verdict.
@@ -37,7 +61,7 @@ pub(super) enum Word {
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Checked {
-    /// Where the chain came from, for people.
+    /// Where the chain (with --client-ca the CA certificates) came from, for people.
     pub(super) certificate: String,
     /// Where the key came from, for people; null where none was given.
     pub(super) key: Option<String>,
@@ -55,12 +79,40 @@ pub(super) struct Checked {
 impl Report {
     /// The answer on these facts.
     pub(super) fn new(checked: Checked, findings: &[Finding], facts: &Facts, warnings_as_errors: bool) -> Self {
-        let gravest = if warnings_as_errors { Severity::Info } else { Severity::Warning };
-        let good = findings.iter().all(|finding| finding.severity <= gravest);
         Self {
-            verdict: if good { Word::Good } else { Word::Refused },
+            verdict: word(findings, warnings_as_errors),
             findings: findings.iter().map(|finding| Found::at(finding, place(finding, &checked))).collect(),
             certificate: facts.leaf().map(|leaf| Certificate::new(leaf, facts.chain().len())),
+            authorities: Vec::new(),
+            of_client_ca: false,
+            checked,
+        }
+    }
+
+    /// The answer on these CA certificates.
+    pub(super) fn of_client_ca(
+        checked: Checked,
+        findings: &[Finding],
+        authorities: &Authorities,
+        warnings_as_errors: bool,
+    ) -> Self {
+        let authority = |certificate: &crate::certificate::CertificateFacts| Authority {
+            fingerprint: certificate.fingerprint.to_string(),
+            subject: certificate.subject.clone(),
+            not_before: time(certificate.not_before),
+            not_after: time(certificate.not_after),
+            key: certificate.key.clone(),
+        };
+        let place = |finding: &Finding| match finding.location.as_str() {
+            "client CA" => format!("client CA ({})", checked.certificate),
+            location => location.to_owned(),
+        };
+        Self {
+            verdict: word(findings, warnings_as_errors),
+            findings: findings.iter().map(|finding| Found::at(finding, place(finding))).collect(),
+            certificate: None,
+            authorities: authorities.certificates().iter().map(authority).collect(),
+            of_client_ca: true,
             checked,
         }
     }
@@ -69,6 +121,11 @@ impl Report {
     pub(super) fn is_good(&self) -> bool {
         self.verdict == Word::Good
     }
+}
+
+fn word(findings: &[Finding], warnings_as_errors: bool) -> Word {
+    let gravest = if warnings_as_errors { Severity::Info } else { Severity::Warning };
+    if findings.iter().all(|finding| finding.severity <= gravest) { Word::Good } else { Word::Refused }
 }
 
 /// A finding on a whole input names where that came from.
