@@ -87,7 +87,7 @@ fn one_of_several_that_can_vouch_for_nobody_is_a_warning() {
 }
 
 #[test]
-fn a_ca_that_may_not_issue_for_clients_is_none() {
+fn a_ca_that_may_not_issue_is_none() {
     let with = |change: fn(&mut rcgen::CertificateParams)| {
         let mut params = authority("CA");
         change(&mut params);
@@ -96,7 +96,8 @@ fn a_ca_that_may_not_issue_for_clients_is_none() {
     let refused = ["error client-ca-none-usable", "warning client-ca-not-ca"];
     assert_eq!(with(|params| params.is_ca = IsCa::ExplicitNoCa), refused);
     assert_eq!(with(|params| params.key_usages = vec![KeyUsagePurpose::DigitalSignature]), refused);
-    assert_eq!(with(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]), refused);
+    let server = with(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]);
+    assert_eq!(server, ["warning client-ca-purpose"]);
     assert_eq!(with(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]), [""; 0]);
     assert_eq!(with(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::Any]), [""; 0]);
     assert_eq!(with(|params| params.key_usages = Vec::new()), [""; 0], "who states nothing may do all");
@@ -151,7 +152,9 @@ fn what_is_put_right_or_left_out_is_told() {
     assert_eq!(judged(&format!("{good}{other}{good}")), ["info client-ca-duplicate"]);
     let request = "-----BEGIN CERTIFICATE REQUEST-----\nMAA=\n-----END CERTIFICATE REQUEST-----\n";
     assert_eq!(judged(&format!("{good}{request}")), ["warning client-ca-unknown-block"]);
-    assert_eq!(judged_at(&read_authorities(Some(good.as_bytes()), true), now()), ["warning client-ca-revocation-list"]);
+    assert_eq!(judged_at(&read_authorities(Some(good.as_bytes()), true), now()), ["error client-ca-revocation-list"]);
+    let list = "-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n";
+    assert_eq!(judged(&format!("{good}{list}")), ["error client-ca-revocation-list"]);
     let (plain, odd) = (read_authorities(Some(good.as_bytes()), false), read_authorities(Some(crlf.as_bytes()), false));
     assert_eq!((plain.fingerprint(), plain.pem()), (odd.fingerprint(), odd.pem()));
     let turned = read_authorities(Some(format!("{other}{good}").as_bytes()), false);

@@ -13,6 +13,7 @@ use crate::{
 fn all_documented(copy: &str, open_copy: &str) -> [Value; 4] {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/permissions.md")).expect("the page");
     let page = page.replace("kyma-gateway-certs", "gw-certs").replace("my-certificate", "supplied");
+    let page = page.replace("my-client-ca", "ca");
     let page = page.replace("my-copy", copy).replace("my-open-copy", open_copy).replace("my-workload", "web");
     let mut blocks = page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().expect("an end"));
     let mut next = || serde_saphyr::from_str(blocks.next().expect("a block of rules")).expect("YAML");
@@ -107,6 +108,76 @@ async fn the_documented_rules_are_enough_for_a_whole_life() {
         })
         .await;
     assert!(holds(&world.gateway_secret().await.expect("there"), &second));
+}
+
+#[tokio::test]
+async fn the_documented_rules_are_enough_for_a_client_ca() {
+    let (home, mesh) = documented();
+    let Some((world, client)) = World::restricted("rights: a client CA", home, mesh).await else { return };
+    let (first, second) = (client_ca("First CA"), client_ca("Second CA"));
+    world.supply(&Ca::new().issue(&[pki::WILDCARD])).await;
+    world.put_secret(&world.home, "ca", &[("ca.crt", first.as_bytes())]).await;
+    world.ask(json!({"clientCA": {"secretRef": {"name": "ca"}}})).await;
+    let _keeper = world.keeper_with(world.settings(), client);
+    world.copied(&world.mesh, "gw-certs-cacert", &[("cacert", &first)]).await;
+    world.put_secret(&world.home, "ca", &[("ca.crt", second.as_bytes())]).await;
+    world.copied(&world.mesh, "gw-certs-cacert", &[("cacert", &second)]).await;
+    world.condition("x", "SecretCurrent", "True", "Current").await;
+    world.secrets(&world.mesh).delete("gw-certs-cacert", &Default::default()).await.expect("deleted");
+    world.copied(&world.mesh, "gw-certs-cacert", &[("cacert", &second)]).await;
+    world.patch_object("x", json!({"spec": {"clientCA": null}})).await;
+    world
+        .eventually("it is released", || async {
+            let history = world.status("x").await.history;
+            history.iter().any(|entry| entry.reason == "ClientCaReleased").then_some(())
+        })
+        .await;
+}
+
+fn client_ca(name: &str) -> String {
+    let pem = certkeeper_simulator::ca::Ca::root(name, chrono::Utc::now()).expect("a root").pem();
+    certkeeper::certificate::read_authorities(Some(pem.as_bytes()), false).pem()
+}
+
+#[tokio::test]
+async fn a_missing_right_to_a_client_ca_names_the_rule_and_the_pair_is_promoted_all_the_same() {
+    let (mut home, mut mesh) = documented();
+    mesh[0]["resourceNames"] = json!(["gw-certs", "gw-certs-last-good"]);
+    for rule in home.as_array_mut().expect("rules") {
+        if rule["resources"][0] == "secrets" {
+            rule["resourceNames"] = json!(["supplied"]);
+        }
+    }
+    let Some((world, client)) = World::restricted("rights: no client CA", home, mesh).await else { return };
+    let pair = Ca::new().issue(&[pki::WILDCARD]);
+    world.supply(&pair).await;
+    world.ask(json!({"clientCA": {"secretRef": {"name": "ca"}}})).await;
+    let _keeper = world.keeper_with(world.settings(), client);
+    world.promoted(&pair).await;
+    let message = world.condition("x", "SourceValid", "False", "AccessDenied").await;
+    assert!(message.contains("resourceNames [\"ca\"]") && message.contains(&world.home), "{message}");
+    let message = world.condition("x", "SecretCurrent", "False", "AccessDenied").await;
+    assert!(message.contains("resourceNames [\"gw-certs-cacert\"]") && message.contains(&world.mesh), "{message}");
+    world.is_silent().await;
+}
+
+#[tokio::test]
+async fn a_missing_right_to_write_a_client_ca_names_the_rule() {
+    let (home, mut mesh) = documented();
+    mesh[0]["resourceNames"] = json!(["gw-certs", "gw-certs-last-good"]);
+    let look = json!({"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["gw-certs-cacert"],
+        "verbs": ["get", "list", "watch"]});
+    mesh.as_array_mut().expect("rules").push(look);
+    let Some((world, client)) = World::restricted("rights: write a client CA", home, mesh).await else { return };
+    let pair = Ca::new().issue(&[pki::WILDCARD]);
+    world.supply(&pair).await;
+    world.put_secret(&world.home, "ca", &[("ca.crt", client_ca("CA").as_bytes())]).await;
+    world.ask(json!({"clientCA": {"secretRef": {"name": "ca"}}})).await;
+    let _keeper = world.keeper_with(world.settings(), client);
+    world.promoted(&pair).await;
+    let message = world.condition("x", "SecretCurrent", "False", "AccessDenied").await;
+    assert!(message.contains("resourceNames [\"gw-certs-cacert\"]") && message.contains("create"), "{message}");
+    world.is_silent().await;
 }
 
 #[tokio::test]

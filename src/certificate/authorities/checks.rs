@@ -9,7 +9,7 @@ use super::{
         pem::{MAX_INPUT, Note, Shape},
         supplied::MAX_CERTIFICATES,
     },
-    Authorities, is_early, is_expired, is_weak, no_authority, objection, text,
+    Authorities, REVOCATION_LIST, is_early, is_expired, is_weak, no_authority, objection, text,
 };
 
 /// What a check found; the row gives it name and severity.
@@ -43,6 +43,7 @@ pub(super) static TABLE: &[Row] = &[
     Row { check: &WEAK_KEY, run: weak_key },
     Row { check: &WEAK_SIGNATURE, run: weak_signature },
     Row { check: &NOT_CA, run: not_ca },
+    Row { check: &PURPOSE, run: purpose },
     Row { check: &EXPIRED, run: expired },
     Row { check: &NOT_YET_VALID, run: not_yet_valid },
     Row { check: &EXPIRES_SOON, run: expires_soon },
@@ -82,7 +83,7 @@ bundle, not a chain: each stands for itself. One of several that can vouch for n
 none can is refused.
 ";
 
-const ENVOY: &str = "Envoy's trusted_ca: garbage is refused and the old one stays; without one every connection is reset (measured with Envoy 1.40 and istiod)";
+const ENVOY: &str = "Envoy's trusted_ca (measured with 1.40 and istiod): it is refused and the old one stays; without one every connection is reset";
 const BUNDLE: &str = "client CA";
 
 fn on_each(authorities: &Authorities, remedy: &str, tell: impl Fn(&CertificateFacts) -> Option<String>) -> Vec<Found> {
@@ -219,7 +220,7 @@ static NONE_USABLE: Check = Check {
     severity: Severity::Error,
     class: Class::Unusable,
     meaning: "At least one certificate of the bundle is a CA that may issue for clients and is in its time: else nobody is let in.",
-    source: "RFC 5280, 6.1; X.509 verification for the purpose sslclient",
+    source: "RFC 5280, 6.1; measured with Envoy 1.40",
 };
 
 fn none_usable(authorities: &Authorities, context: &Context<'_>) -> Vec<Found> {
@@ -275,8 +276,8 @@ static NOT_CA: Check = Check {
     name: "client-ca-not-ca",
     severity: Severity::Warning,
     class: Class::Rest,
-    meaning: "Every certificate of the bundle is a CA that may issue for clients (basicConstraints, keyUsage, extendedKeyUsage).",
-    source: "RFC 5280, 4.2.1.9 and 6.1.4 (k), (n)",
+    meaning: "Every certificate of the bundle is a CA that may issue others (basicConstraints, keyUsage). An intermediate is as good as a root; a leaf lets in nobody but itself.",
+    source: "RFC 5280, 4.2.1.9 and 6.1.4 (k), (n); measured with Envoy 1.40",
 };
 
 fn not_ca(authorities: &Authorities, _: &Context<'_>) -> Vec<Found> {
@@ -284,12 +285,28 @@ fn not_ca(authorities: &Authorities, _: &Context<'_>) -> Vec<Found> {
     on_each(authorities, remedy, |c| no_authority(c).map(ToOwned::to_owned))
 }
 
+static PURPOSE: Check = Check {
+    name: "client-ca-purpose",
+    severity: Severity::Warning,
+    class: Class::Rest,
+    meaning: "A CA whose extended key usage states purposes states that of clients among them. Envoy 1.40 lets its clients in all the same.",
+    source: "CA/Browser Forum Baseline Requirements, 7.1.2.10.6; measured with Envoy 1.40",
+};
+
+fn purpose(authorities: &Authorities, _: &Context<'_>) -> Vec<Found> {
+    on_each(authorities, "have the CA's certificate issued for clientAuth, too, or supply the CA above it", |c| {
+        let purposes = &c.extensions.purposes.as_ref().filter(|_| no_authority(c).is_none())?.value;
+        (!purposes.client && !purposes.any)
+            .then(|| "it may not issue certificates for clients (extended key usage)".to_owned())
+    })
+}
+
 static EXPIRED: Check = Check {
     name: "client-ca-expired",
     severity: Severity::Warning,
     class: Class::Time,
     meaning: "No CA has expired: the gateway takes the bundle, but refuses clients whose certificates it issued.",
-    source: "RFC 5280, 4.1.2.5 and 6.1.3 (a)(2)",
+    source: "RFC 5280, 4.1.2.5 and 6.1.3 (a)(2); measured with Envoy 1.40",
 };
 
 fn expired(authorities: &Authorities, context: &Context<'_>) -> Vec<Found> {
@@ -333,7 +350,7 @@ static UNKNOWN_BLOCK: Check = Check {
     name: "client-ca-unknown-block",
     severity: Severity::Warning,
     class: Class::Rest,
-    meaning: "There are no PEM blocks but certificates (no requests, revocation lists, public keys); others are left out.",
+    meaning: "There are no PEM blocks but certificates (no requests, no public keys); others are left out.",
     source: "RFC 7468 (textual encodings)",
 };
 
@@ -342,15 +359,16 @@ fn unknown_block(authorities: &Authorities, _: &Context<'_>) -> Vec<Found> {
         let message = format!("the {label} block at line {line} is left out of what is written");
         Found::new(BUNDLE, message, "remove it from the bundle")
     };
-    authorities.half.strangers.iter().take(8).map(each).collect()
+    let strangers = authorities.half.strangers.iter().filter(|(label, _)| label != REVOCATION_LIST);
+    strangers.take(8).map(each).collect()
 }
 
 static REVOCATIONS: Check = Check {
     name: "client-ca-revocation-list",
-    severity: Severity::Warning,
+    severity: Severity::Error,
     class: Class::Rest,
-    meaning: "No revocation list (keys crl, ca.crl) lies beside the bundle: certkeeper neither hands one on nor keeps one current, and with one that ran out Envoy refuses every client.",
-    source: "Istio pilot/pkg/credentials/kube/secrets.go (cacert goes with crl, ca.crt with ca.crl); RFC 5280, 6.3.3",
+    meaning: "No revocation list comes with the bundle, neither as a block of it nor in the key crl or ca.crl beside it: certkeeper hands none on and keeps none current, so that clients which it revokes would be let in.",
+    source: "Istio pilot/pkg/credentials/kube/secrets.go (cacert goes with crl, ca.crt with ca.crl); Envoy's trusted_ca (a list among the certificates is in force)",
 };
 
 fn revocations(authorities: &Authorities, _: &Context<'_>) -> Vec<Found> {
@@ -359,8 +377,8 @@ fn revocations(authorities: &Authorities, _: &Context<'_>) -> Vec<Found> {
     }
     vec![Found::new(
         BUNDLE,
-        "a revocation list lies beside it, which is neither checked nor handed on",
-        "for one that shall be in force put it into the gateway's own -cacert Secret as crl (ca.crl where the CA is in ca.crt) and keep it current yourself: certkeeper leaves that key alone",
+        "a revocation list comes with it, which is not handed on: clients that it revokes would be let in",
+        "take it out, and put it into the gateway's -cacert Secret as crl (ca.crl where the CA is in ca.crt) and keep it current there yourself: certkeeper leaves that key alone",
     )]
 }
 

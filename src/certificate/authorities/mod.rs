@@ -19,6 +19,9 @@ use super::{
     verdict::{Class, Severity},
 };
 
+/// The label under which revocation lists travel (RFC 7468, 6).
+const REVOCATION_LIST: &str = "X509 CRL";
+
 /// What is known of a bundle of CA certificates. It holds no private byte, even if the bundle did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authorities {
@@ -93,10 +96,16 @@ impl Authorities {
         self.half.keys > 0
     }
 
-    /// A revocation list lies beside it.
+    /// A revocation list lies beside it or is a block of it.
     #[must_use]
     pub fn has_revocations(&self) -> bool {
-        self.revocations
+        self.revocations || self.holds_revocations()
+    }
+
+    /// A revocation list is a block of it. Envoy takes those for valid; they are no part of [`Self::pem`].
+    #[must_use]
+    pub fn holds_revocations(&self) -> bool {
+        self.half.strangers.iter().any(|(label, _)| label == REVOCATION_LIST)
     }
 }
 
@@ -176,13 +185,10 @@ fn no_authority(certificate: &CertificateFacts) -> Option<&'static str> {
     let extensions = &certificate.extensions;
     // A version 1 certificate cannot say that it is a CA; a self-signed one is taken for a root all the same.
     if !certificate.is_ca && (certificate.version == 3 || !certificate.self_signed) {
-        return Some("it is no CA (basicConstraints)");
+        return Some("it is no CA (basicConstraints), so that it would let in nobody but itself");
     }
     if extensions.key_usage.as_ref().is_some_and(|usage| !usage.value.key_cert_sign()) {
         return Some("its key usage does not include keyCertSign, so it may issue nothing");
-    }
-    if extensions.purposes.as_ref().is_some_and(|purposes| !purposes.value.client && !purposes.value.any) {
-        return Some("it may not issue certificates for clients (extended key usage)");
     }
     if !extensions.unknown_critical.is_empty() {
         return Some("it has a critical extension that gateways do not know");

@@ -80,12 +80,20 @@ impl Decision<'_> {
             );
             return entry(self.now, Reason::ClientCaRestored, message, Some(manager.clone()), true);
         }
-        if self.holds_source() {
+        // A block of the value goes with the value. (A key beside it stays.)
+        let list = self.kept().filter(|stored| stored.facts.holds_revocations());
+        let lost = list.map_or_else(String::new, |stored| {
+            let key = if stored.key == "cacert" { "crl" } else { "ca.crl" };
+            format!("; the revocation list among its certificates is gone with that: put it into key {key} yourself")
+        });
+        let (reason, message) = if self.holds_source() {
             let message =
                 format!("Secret {secret} is kept by this object now: client CA with fingerprint {fingerprint}");
-            return entry(self.now, Reason::Adopted, message, None, false);
-        }
-        entry(self.now, Reason::ClientCaPromoted, self.promoted(fingerprint), None, false)
+            (Reason::Adopted, message)
+        } else {
+            (Reason::ClientCaPromoted, self.promoted(fingerprint))
+        };
+        entry(self.now, reason, format!("{message}{lost}"), None, !lost.is_empty())
     }
 
     /// CA certificates in the gateway's own Secret that are not those of the desired bundle: their key and place.

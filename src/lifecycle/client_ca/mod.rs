@@ -26,6 +26,9 @@ use super::{
 };
 use crate::certificate::{Authorities, Context, Verdict, judge_authorities, next_change_of_authorities};
 
+/// The check on revocation lists that come along.
+const REVOCATION_LIST: &str = "client-ca-revocation-list";
+
 /// What was seen of the client CA. The default is that nothing was asked for.
 #[derive(Debug, Clone, Default)]
 pub struct ClientCa {
@@ -253,7 +256,10 @@ pub(super) fn decide<'a>(
         Bundle::Present(bundle) => Some(Judged::new(&bundle.facts, context)),
         _ => None,
     };
-    let stored = seen.stored.stored().map(|stored| Judged::new(&stored.facts, context));
+    // A revocation list beside what is stored is a person's own, and its business is not ours.
+    let ignore: Vec<String> = context.ignore.iter().cloned().chain([REVOCATION_LIST.to_owned()]).collect();
+    let kept = Context { ignore: &ignore, ..context.clone() };
+    let stored = seen.stored.stored().map(|stored| Judged::new(&stored.facts, &kept));
     let choice = match (&source, &stored) {
         (Some(source), stored) if source.may_replace(stored.as_ref()) => Choice::Source,
         (_, Some(stored)) if stored.is_usable() => Choice::Stored,
@@ -294,14 +300,16 @@ impl Decision<'_> {
             self.action = release(self.observed);
             return;
         }
-        self.obstacle = self.find_obstacle(settings);
-        if self.obstacle.is_none() && self.choice == Choice::Source {
+        let other = self.kept().and_then(|stored| self.other_owner(stored, settings));
+        let theirs = other.is_some();
+        self.obstacle = self.find_obstacle(other);
+        if self.obstacle.is_none() && self.choice == Choice::Source && !theirs {
             self.action = self.write().map(Action::WriteClientCa);
         }
     }
 
     /// Whoever or whatever is in the way of a write that is due.
-    fn find_obstacle(&self, settings: &Settings) -> Option<(Reason, String)> {
+    fn find_obstacle(&self, other: Option<(Reason, String)>) -> Option<(Reason, String)> {
         let secret = self.secret();
         let stored = match &self.observed.client_ca.stored {
             Kept::Denied(rule) => {
@@ -310,7 +318,7 @@ impl Decision<'_> {
             Kept::Present(stored) => stored,
             Kept::NotRead | Kept::Pending | Kept::Absent => return None,
         };
-        if let Some((reason, owner)) = self.other_owner(stored, settings) {
+        if let Some((reason, owner)) = other {
             // Written by somebody else, and right: there is nothing to fight about.
             let remedy = "remove that owner, or the Secret; it is written again at once";
             let message = format!("Secret {secret} belongs to {owner} and holds another client CA: {remedy}");
