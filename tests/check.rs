@@ -256,6 +256,33 @@ fn standard_input_and_yaml_and_the_list_work() {
     assert!(text(&check(&["--list"])).contains("pair-mismatch"));
 }
 
+#[test]
+fn a_client_ca_is_judged_as_a_bundle_and_a_key_in_it_is_refused_and_not_shown() {
+    let files = Files::new();
+    let (one, other) = (Ca::root("One", Utc::now()).expect("a root"), Ca::root("Other", Utc::now()).expect("a root"));
+    let bundle = files.put("ca.pem", format!("{}{}", one.pem(), other.pem()));
+    let output = check(&["--client-ca", path(&bundle), "--output", "json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let subjects: Vec<&str> =
+        report["authorities"].as_array().expect("a list").iter().filter_map(|ca| ca["subject"].as_str()).collect();
+    assert_eq!(subjects, ["CN=One", "CN=Other"]);
+    assert!(text(&check(&["--client-ca", path(&bundle)])).contains("CN=Other"));
+    let key = good(&ca()).key().to_owned();
+    let with_key = files.put("both.pem", format!("{}{key}", one.pem()));
+    let output = check(&["--client-ca", path(&with_key), "--output", "json"]);
+    assert_eq!((output.status.code(), errors(&output)), (Some(1), vec!["client-ca-private-key".to_owned()]));
+    for output in [output, check(&["--client-ca", path(&with_key)])] {
+        assert!(key.lines().filter(|line| !line.starts_with('-')).all(|line| !text(&output).contains(line)));
+    }
+    let output = check(&["--client-ca", path(&bundle), "--at", "2090-01-01T00:00:00Z", "--output", "json"]);
+    assert_eq!((output.status.code(), errors(&output)), (Some(1), vec!["client-ca-none-usable".to_owned()]));
+    // What asks for something else does not go with it.
+    assert_eq!(check(&["--client-ca", path(&bundle), "--host", "a.example.com"]).status.code(), Some(2));
+    let list = text(&check(&["--list"]));
+    assert!(certkeeper::certificate::authority_checks().iter().all(|check| list.contains(check.name)));
+}
+
 #[tokio::test]
 async fn a_secret_is_judged_as_istio_would_read_it() {
     let Some(plane) = shared_or_left_out("check --secret").await.expect("a control plane") else { return };

@@ -25,6 +25,7 @@ scenarios!(
     the_client_ca_must_not_come_from_a_secret_that_certkeeper_writes,
     a_private_key_in_a_client_ca_is_never_handed_on_nor_told,
     killed_between_the_write_and_its_status_it_tells_the_promotion_once,
+    two_active_replicas_end_with_the_same_client_ca_and_in_silence,
 );
 
 const KEPT: &str = "gw-certs-cacert";
@@ -407,4 +408,20 @@ async fn killed_between_the_write_and_its_status_it_tells_the_promotion_once(wor
     world.is_silent().await;
     let after = world.kept_ca().await.expect("there");
     assert_eq!(after.resource_version(), written.resource_version(), "and nothing is written again");
+}
+
+async fn two_active_replicas_end_with_the_same_client_ca_and_in_silence(world: World) {
+    let (_one, _) = world.mutual(&authority("Client CA")).await;
+    let _other = world.keeper();
+    for round in 0..3 {
+        let next = authority(&format!("Client CA {round}"));
+        world.supply_ca(&next).await;
+        world.ca_promoted(&next).await;
+        world.secrets(&world.mesh).delete(KEPT, &Default::default()).await.expect("deleted");
+        world.ca_promoted(&next).await;
+        world.condition("x", "SecretCurrent", "True", "Current").await;
+    }
+    world.is_silent().await;
+    let kept = world.kept_ca().await.expect("there");
+    assert!(!kept.annotations().contains_key("certs.kyma-project.io/undone"), "one undoes not the other");
 }

@@ -143,6 +143,11 @@ fn describe(object: &GatewayCertificate) -> String {
             certificate.fingerprint
         );
     }
+    if let Some(ca) = &status.client_ca {
+        let end = ca.not_after.as_ref().map(|end| format!(", valid until {end}")).unwrap_or_default();
+        let plural = if ca.certificates == 1 { "" } else { "s" };
+        text += &format!("\n  client CA: {} certificate{plural}{end}, fingerprint {}", ca.certificates, ca.fingerprint);
+    }
     if status.conditions.is_empty() {
         return text + "\n  nothing known yet: is `certkeeper run` serving this namespace?\n";
     }
