@@ -144,6 +144,9 @@ fn answer(observed: &Observed) -> (Option<String>, String, String) {
     (write(&plan).map(|write| write.fingerprint.clone()), reason("SourceValid"), reason("SecretCurrent"))
 }
 
+/// What it is, the source, what is stored; which fingerprint is written, the reasons of SourceValid and SecretCurrent.
+type Case = (&'static str, Bundle, Kept, Option<String>, &'static str, &'static str);
+
 #[test]
 fn which_bundle_the_gateway_gets_and_what_is_said_of_it() {
     let unowned = |index| KeptBundle { owner: None, mark: None, ..kept(index) };
@@ -155,7 +158,7 @@ fn which_bundle_the_gateway_gets_and_what_is_said_of_it() {
     let denied = || Bundle::Denied("a rule".to_owned());
     let of = |owner: &str| KeptBundle { owner: Some(owner.to_owned()), ..kept(OTHER) };
     let good = || fingerprint(&BUNDLES[GOOD]);
-    let cases: [(&str, Bundle, Kept, Option<String>, &str, &str); 20] = [
+    let cases: [Case; 20] = [
         ("a first one", supplied(GOOD), Kept::Absent, good(), "Valid", "Current"),
         ("the same again", supplied(GOOD), present(kept(GOOD)), None, "Valid", "Current"),
         ("another", supplied(GOOD), present(kept(OTHER)), good(), "Valid", "Current"),
