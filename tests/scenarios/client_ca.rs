@@ -26,6 +26,7 @@ scenarios!(
     a_private_key_in_a_client_ca_is_never_handed_on_nor_told,
     killed_between_the_write_and_its_status_it_tells_the_promotion_once,
     two_active_replicas_end_with_the_same_client_ca_and_in_silence,
+    what_was_a_copy_becomes_the_client_ca_and_is_not_deleted,
 );
 
 const KEPT: &str = "gw-certs-cacert";
@@ -424,4 +425,23 @@ async fn two_active_replicas_end_with_the_same_client_ca_and_in_silence(world: W
     world.is_silent().await;
     let kept = world.kept_ca().await.expect("there");
     assert!(!kept.annotations().contains_key("certs.kyma-project.io/undone"), "one undoes not the other");
+}
+
+async fn what_was_a_copy_becomes_the_client_ca_and_is_not_deleted(world: World) {
+    let pair = Ca::new().issue(&[pki::WILDCARD]);
+    let target = json!({"name": "ca", "secretName": KEPT, "layout": "ca", "namespaces": [world.mesh]});
+    world.supply(&pair).await;
+    world.ask(json!({"targets": [target]})).await;
+    let _keeper = world.keeper_with(world.settings_with(&[&format!("{}/{KEPT}", world.mesh)]), world.client.clone());
+    world.condition("x", "Distributed", "True", "Distributed").await;
+    let good = authority("Client CA");
+    world.supply_ca(&good).await;
+    world.patch_object("x", json!({"spec": {"clientCA": {"secretRef": {"name": "ca"}}}})).await;
+    world.ca_promoted(&good).await;
+    let message = world.condition("x", "Distributed", "False", "TargetsFailed").await;
+    assert!(message.contains(KEPT), "the target has to go: {message}");
+    world.patch_object("x", json!({"spec": {"targets": null}})).await;
+    world.condition("x", "Distributed", "True", "NoTargets").await;
+    world.is_silent().await;
+    world.ca_promoted(&good).await;
 }

@@ -41,6 +41,8 @@ impl Hands<'_> {
         secret.data.get_or_insert_default().insert(write.key.to_owned(), value);
         let annotations = secret.metadata.annotations.get_or_insert_default();
         annotations.remove(LAST_APPLIED);
+        // What was a copy before is none any more: copies that are no longer asked for are deleted.
+        annotations.remove(api::COPY);
         annotations.insert(api::OWNER.to_owned(), name_of(self.object).to_string());
         annotations.insert(api::FINGERPRINT.to_owned(), write.fingerprint.clone());
         if write.undone.is_empty() {

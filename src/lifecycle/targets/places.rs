@@ -127,8 +127,9 @@ pub(super) fn desired(wants: &Wants, namespaces: &Namespaces) -> Desired {
 
 /// The Secrets that are no copies whatever a spec says.
 pub(super) fn our_own(wants: &Wants) -> BTreeSet<ObjectName> {
-    let gateway = [wants.gateway_secret.clone(), wants.gateway_secret.keepsake(), wants.gateway_secret.client_ca()];
-    gateway.into_iter().chain(wants.source.clone()).chain(wants.client_ca.clone()).collect()
+    let gateway = [wants.gateway_secret.clone(), wants.gateway_secret.keepsake()];
+    let client_ca = wants.client_ca.iter().flat_map(|source| [source.clone(), wants.gateway_secret.client_ca()]);
+    gateway.into_iter().chain(wants.source.clone()).chain(client_ca).collect()
 }
 
 pub(super) fn failure(target: &str, namespace: &str, reason: Reason, message: String) -> CopyFailure {
