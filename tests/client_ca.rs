@@ -268,6 +268,24 @@ fn an_edit_counts_against_its_manager_and_not_against_the_pairs_secret() {
 }
 
 #[test]
+fn a_revocation_list_is_never_lost_in_silence() {
+    let list = "-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n";
+    let with_list = bundle(&format!("{}{list}", BUNDLES[GOOD].pem()));
+    // In what is supplied it is an error: refused where a good one is stored, told where nothing is.
+    let source = || Bundle::Present(Beside { key: "ca.crt", facts: with_list.clone() });
+    assert_eq!(answer(&observed(source(), present(kept(OTHER)))).1, "ClientCaRefused");
+    let (written, valid, _) = answer(&observed(source(), Kept::Absent));
+    assert_eq!((written, valid.as_str()), (fingerprint(&with_list), "NothingBetter"));
+    // Among what is stored it goes with the value that is replaced, and the event says so.
+    let stored = KeptBundle { facts: with_list, owner: None, mark: None, ..kept(GOOD) };
+    for index in [GOOD, OTHER] {
+        let plan = decide(&observed(supplied(index), present(stored.clone())), *NOW, &settings());
+        let entry = &write(&plan).expect("written").entry;
+        assert!(entry.warning && entry.message.contains("put it into key crl"), "{}", entry.message);
+    }
+}
+
+#[test]
 fn the_client_ca_comes_last_and_in_the_key_that_is_read() {
     let stored = KeptBundle { key: "ca.crt", ..kept(OTHER) };
     let plan = decide(&observed(supplied(GOOD), present(stored)), *NOW, &settings());

@@ -94,7 +94,7 @@ pub fn openssl(pair: &Issued, options: &[&str]) -> Process {
 }
 
 /// A program that not every machine has: named by this variable, or on the PATH. Says so where there is none.
-fn program(name: &str, variable: &str, test: &str) -> Option<PathBuf> {
+pub fn program(name: &str, variable: &str, test: &str) -> Option<PathBuf> {
     let on_path = || {
         let paths = std::env::var_os("PATH").unwrap_or_default();
         let mut all: Vec<PathBuf> = std::env::split_paths(&paths).collect();
@@ -110,7 +110,7 @@ fn program(name: &str, variable: &str, test: &str) -> Option<PathBuf> {
 }
 
 /// Ports on a loopback address that nobody else uses: free still when the server that is told of them takes them.
-fn free<const N: usize>() -> [SocketAddr; N] {
+pub fn free<const N: usize>() -> [SocketAddr; N] {
     let part = || fastrand::u8(1..=254);
     let own = std::net::Ipv4Addr::new(127, fastrand::u8(64..=127), part(), part());
     let held = [(); N].map(|()| StdListener::bind((own, 0)).expect("a port: all of 127.0.0.0/8 is loopback"));
@@ -118,7 +118,7 @@ fn free<const N: usize>() -> [SocketAddr; N] {
 }
 
 /// Starts a server and waits until it listens everywhere.
-fn listening(mut command: Command, folder: tempfile::TempDir, addresses: &[SocketAddr]) -> Process {
+pub fn listening(mut command: Command, folder: tempfile::TempDir, addresses: &[SocketAddr]) -> Process {
     let log = folder.path().join("log");
     let file = std::fs::File::create(&log).expect("a file");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
@@ -135,7 +135,7 @@ fn listening(mut command: Command, folder: tempfile::TempDir, addresses: &[Socke
     process
 }
 
-fn pair_in(folder: &tempfile::TempDir, pair: &Issued) {
+pub fn pair_in(folder: &tempfile::TempDir, pair: &Issued) {
     std::fs::write(folder.path().join("chain.pem"), pair.certificate()).expect("written");
     std::fs::write(folder.path().join("key.pem"), pair.key()).expect("written");
     std::fs::write(folder.path().join("roots.pem"), PKI.ca.root_pem()).expect("written");
