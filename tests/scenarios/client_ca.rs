@@ -27,6 +27,7 @@ scenarios!(
     killed_between_the_write_and_its_status_it_tells_the_promotion_once,
     two_active_replicas_end_with_the_same_client_ca_and_in_silence,
     what_was_a_copy_becomes_the_client_ca_and_is_not_deleted,
+    the_end_and_the_beginning_of_a_client_ca_are_noticed_without_any_event,
 );
 
 const KEPT: &str = "gw-certs-cacert";
@@ -444,4 +445,25 @@ async fn what_was_a_copy_becomes_the_client_ca_and_is_not_deleted(world: World) 
     world.condition("x", "Distributed", "True", "NoTargets").await;
     world.is_silent().await;
     world.ca_promoted(&good).await;
+}
+
+async fn the_end_and_the_beginning_of_a_client_ca_are_noticed_without_any_event(world: World) {
+    // The simulator's roots begin a year and a day before the given time and end ten years after it.
+    let root = |name, given| ca::Ca::root(name, given).expect("a root").pem();
+    let ending = root("Ending CA", world.clock.now() - Duration::days(3650) + Duration::seconds(12));
+    let (_keeper, _) = world.mutual(&ending).await;
+    let message = world.condition("x", "SourceValid", "False", "ClientCaRefused").await;
+    assert!(message.contains("expired at"), "{message}");
+    world.condition("x", "SecretCurrent", "False", "NothingToWrite").await;
+    world.is_silent().await;
+    let later = root("Later CA", world.clock.now() + Duration::days(366) + Duration::seconds(12));
+    world.supply_ca(&later).await;
+    world
+        .eventually("it is refused until then", || async {
+            let status = world.status("x").await;
+            status.findings.iter().any(|finding| finding.check == "client-ca-not-yet-valid").then_some(())
+        })
+        .await;
+    world.ca_promoted(&later).await;
+    world.condition("x", "SourceValid", "True", "Valid").await;
 }
