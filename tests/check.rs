@@ -310,4 +310,17 @@ async fn a_secret_is_judged_as_istio_would_read_it() {
     let output = run().await;
     assert!(text(&output).contains(masking.fingerprint()), "the generic keys win: {}", text(&output));
     assert!(text(&output).contains("Istio reads the keys cert and key before"));
+    // One that holds a CA and no pair is a client CA: what is supplied, or what a gateway reads.
+    let root = Ca::root("Client CA", Utc::now()).expect("a root").pem();
+    for (name, code) in [("clients", 1), ("checked-cacert", 0)] {
+        let data = json!({"cacert": root, "crl": "a revocation list"});
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data});
+        api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(secret)).await.expect("applied");
+        let arguments =
+            ["--secret".to_owned(), format!("default/{name}"), "--kubeconfig".to_owned(), path(&kubeconfig).to_owned()];
+        let look = move || check(&arguments.each_ref().map(String::as_str));
+        let output = tokio::task::spawn_blocking(look).await.expect("no panic");
+        assert!(text(&output).contains("CN=Client CA") && text(&output).contains("key cacert"), "{}", text(&output));
+        assert_eq!(output.status.code(), Some(code), "{}", text(&output));
+    }
 }

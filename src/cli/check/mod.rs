@@ -23,7 +23,7 @@ use super::{
 use crate::{
     certificate::{self, Context, Facts, Finding, Roots, Severity, Supplied, judge, read},
     clock::{Clock, SystemClock},
-    cluster::{client::connect, one},
+    cluster::{client::connect, one, secrets::Seen},
     gateway::wire::KYMA_SUITES,
     lifecycle::ObjectName,
 };
@@ -134,16 +134,22 @@ impl Check {
         if let Some(file) = &self.client_ca {
             return self.client_ca(file);
         }
+        let seen = self.secret.as_ref().map(|secret| fetched(self.cluster.clone(), secret)).transpose()?;
+        if let Some((name, seen)) = self.secret.as_ref().zip(seen.as_ref())
+            && let Some((key, authorities)) = client_ca::stored_alone(seen.secret())
+        {
+            return Ok(self.judge_client_ca(format!("Secret {name}, key {key}"), &authorities));
+        }
         let roots = self.roots.as_ref().map(trusted).transpose()?;
-        let mut material = self.material()?;
+        let mut material = self.material(seen.as_ref())?;
         Ok(self.judge(&mut material, roots.as_ref()))
     }
 
-    fn material(&self) -> Result<Material, String> {
-        match (&self.fullchain, &self.values, &self.secret) {
+    fn material(&self, seen: Option<&Seen>) -> Result<Material, String> {
+        match (&self.fullchain, &self.values, self.secret.as_ref().zip(seen)) {
             (Some(fullchain), ..) => from_files(fullchain, self.key.as_ref()),
             (_, Some(values), _) => from_values(values, !self.hosts.is_empty()),
-            (.., Some(secret)) => super::runtime()?.block_on(from_cluster(self.cluster.clone(), secret)),
+            (.., Some((name, seen))) => Ok(from_secret(name, seen)),
             // The group requires one of them.
             _ => Err("nothing to check: name a FULLCHAIN, --values or --secret".to_owned()),
         }
@@ -228,11 +234,16 @@ fn from_values(file: &Input, hosts_given: bool) -> Result<Material, String> {
     })
 }
 
-async fn from_cluster(cluster: ClusterArgs, name: &ObjectName) -> Result<Material, String> {
-    let client = connect(&cluster.into()).await.map_err(|e| e.to_string())?;
-    let seen = one::secret(client, name).await?;
+fn fetched(cluster: ClusterArgs, name: &ObjectName) -> Result<Seen, String> {
+    super::runtime()?.block_on(async {
+        let client = connect(&cluster.into()).await.map_err(|e| e.to_string())?;
+        one::secret(client, name).await
+    })
+}
+
+fn from_secret(name: &ObjectName, seen: &Seen) -> Material {
     let stored = stored::look(seen.secret());
-    Ok(Material {
+    Material {
         certificate: format!("Secret {name}, {}", stored.certificate),
         key: Some(format!("Secret {name}, {}", stored.key)),
         facts: stored.facts,
@@ -240,7 +251,7 @@ async fn from_cluster(cluster: ClusterArgs, name: &ObjectName) -> Result<Materia
         hosts: Vec::new(),
         cipher_suites: Vec::new(),
         key_expected: true,
-    })
+    }
 }
 
 /// All checks: those of the material, those of a client CA, then those of the place where it lies.
