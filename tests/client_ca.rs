@@ -8,10 +8,12 @@ use std::{
 use certkeeper::{
     certificate::{Authorities, Facts, Supplied, read, read_authorities},
     lifecycle::{
-        Action, Object, ObjectName, Observed, Plan, Policy, Settings, Slot, Source, Status, Supply, Undo, Version,
-        Wants,
+        Action, Object, ObjectName, Observed, Plan, Policy, Probe, Settings, Slot, Source, Status, Supply, Undo,
+        Version, Wants,
         client_ca::{Beside, Bundle, ClientCa, ClientCaWrite, Kept, KeptBundle},
         decide,
+        reload::Rung,
+        serving::Mesh,
         targets::{Copies, Namespaces},
     },
 };
@@ -94,6 +96,12 @@ fn observed(source: Bundle, stored: Kept) -> Observed {
         ignore: Vec::new(),
         source: Some(ObjectName::new("home", "supplied")),
         client_ca: Some(ObjectName::new("home", "ca")),
+        gateway: ObjectName::new("kyma-system", "kyma-gateway"),
+        gateway_named: false,
+        server: None,
+        probe: Probe::default(),
+        up_to: Rung::Nudge,
+        deadline: Duration::seconds(30),
         gateway_secret: ObjectName::new("mesh", "gw"),
         targets: Vec::new(),
         delete_targets: false,
@@ -110,8 +118,14 @@ fn observed(source: Bundle, stored: Kept) -> Observed {
         forget: Vec::new(),
         previous: Status::default(),
     };
-    let supply = Supply { keys: "keys tls.crt and tls.key".to_owned(), facts: PAIR.clone(), staple: None };
+    let supply = Supply {
+        version: "1".to_owned(),
+        keys: "keys tls.crt and tls.key".to_owned(),
+        facts: PAIR.clone(),
+        staple: None,
+    };
     Observed {
+        mesh: Mesh::Off,
         object,
         source: Source::Present(supply),
         gateway: Slot::Absent,

@@ -173,6 +173,10 @@ impl World {
         let clock = Arc::new(TestClock { began: Instant::now(), at: Utc::now() });
         let world = Self { client: guarded(client), clock, dial: Arc::new(TcpDial), home, mesh, server };
         world.install_crd().await;
+        if world.server.is_none() {
+            // Other scenarios install it there sooner or later, which would be news in the midst of this one.
+            VirtualMesh::install(&world.client).await.expect("Istio's Gateways are known");
+        }
         for namespace in [&world.home, &world.mesh] {
             world.namespace(namespace).await;
         }

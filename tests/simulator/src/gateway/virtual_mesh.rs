@@ -178,22 +178,31 @@ fn gateways(client: &Client, namespace: &str) -> Api<DynamicObject> {
 }
 
 impl VirtualMesh {
+    /// Makes the API server know Istio's Gateways.
+    ///
+    /// # Errors
+    /// What the API server refuses.
+    pub async fn install(client: &Client) -> kube::Result<()> {
+        let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+        let params = PatchParams::apply("virtual-mesh").force();
+        definitions.patch("gateways.networking.istio.io", &params, &Patch::Apply(definition())).await?;
+        // In the first second after a definition is established its resources may still be unknown.
+        for _ in 0..100 {
+            if gateways(client, "default").list(&ListParams::default()).await.is_ok() {
+                break;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+        Ok(())
+    }
+
     /// The Gateway `gw` in this namespace, which hands out this Secret of the same namespace for these hosts, and the
     /// Service behind which its pods are. There are no pods yet.
     ///
     /// # Errors
     /// What the API server refuses.
     pub async fn start(client: Client, namespace: &str, secret: &str, hosts: &[&str]) -> kube::Result<Self> {
-        let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
-        let params = PatchParams::apply("virtual-mesh").force();
-        definitions.patch("gateways.networking.istio.io", &params, &Patch::Apply(definition())).await?;
-        // In the first second after a definition is established its resources may still be unknown.
-        for _ in 0..100 {
-            if gateways(&client, namespace).list(&ListParams::default()).await.is_ok() {
-                break;
-            }
-            sleep(Duration::from_millis(100)).await;
-        }
+        Self::install(&client).await?;
         let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
         let tls = json!({"mode": "SIMPLE", "credentialName": secret});
         let gateway = json!({
