@@ -76,6 +76,8 @@ reasons! {
     WriteRejected,
     /// No handshake has been made with the gateway's pods yet, so what they serve is not proven.
     NotProbed,
+    /// The gateway's Secret holds no pair: see the condition SecretCurrent.
+    NothingToServe,
     /// spec.gateway.probe.enabled is false: what the gateway's pods serve is not proven.
     ProbingDisabled,
     /// Istio's Gateways are not known to the API server: install Istio, or set spec.gateway.probe.enabled to false.

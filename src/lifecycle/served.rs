@@ -53,7 +53,7 @@ pub(super) fn served(
         Mesh::Known(gateways) => gateways,
     };
     let Some(fingerprint) = fingerprint else {
-        return unknown(Reason::NotProbed, "there is no pair that could be served".to_owned());
+        return unknown(Reason::NothingToServe, "there is no pair that could be served".to_owned());
     };
     if gateways.is_empty() {
         let message = "no Gateway has a server that names this Secret as its credentialName";
@@ -79,11 +79,11 @@ pub(super) fn served(
 
 const UNASKED: &str = "the gateway's pods were not asked yet what they serve";
 
-/// What was said before, if that was about the same leaf.
+/// What was said before, if that was about the same leaf, or that nothing is known: a restart alone is no news.
 fn held(previous: &Status, fingerprint: Option<&str>) -> Option<Served> {
     let before = previous.condition("Served").filter(|before| before.reason != Reason::NotAccepted.as_str())?;
     let known = previous.certificate.as_ref().map(|certificate| certificate.fingerprint.as_str());
-    (known == fingerprint && previous.served.is_some()).then(|| Served {
+    (known == fingerprint || before.status == ConditionStatus::Unknown).then(|| Served {
         condition: before.clone(),
         count: previous.served,
         gateways: previous.gateways.clone(),

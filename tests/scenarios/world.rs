@@ -405,12 +405,15 @@ impl World {
     }
 
     /// Watches for a while that nothing in the two namespaces changes: law 4's silence. It begins when the controller
-    /// has answered the newest generation of each object: until then a status is still due.
+    /// has answered the newest generation of each object and has looked at its gateway: until then a status is still due.
     pub async fn is_silent(&self) {
         self.eventually_or("the newest generation of each object is answered", || async {
             let objects = self.objects().list(&ListParams::default()).await.expect("readable");
             let behind = |object: &&GatewayCertificate| {
-                object.status.as_ref().and_then(|status| status.observed_generation) != object.metadata.generation
+                object.status.as_ref().is_none_or(|status| {
+                    status.observed_generation != object.metadata.generation
+                        || status.conditions.iter().any(|one| one.type_ == "Served" && one.reason == "NotProbed")
+                })
             };
             objects.iter().find(behind).map_or(Ok(()), |object| Err(object.name_any()))
         })
