@@ -8,20 +8,20 @@ use crate::{
     world::{World, holds, normalised},
 };
 
-/// The rules as the page has them, with the names of the scenario: in the home namespace, in the gateway's, in each
-/// namespace of a copy, and in the cluster.
-fn all_documented(copy: &str, open_copy: &str) -> [Value; 4] {
+/// The rules as the page has them, with the names of the scenario: in the home namespace, in the gateway's; for what is
+/// served, in the gateway's and in the cluster; in each namespace of a copy, and in the cluster.
+fn all_documented(copy: &str, open_copy: &str) -> [Value; 6] {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/permissions.md")).expect("the page");
     let page = page.replace("kyma-gateway-certs", "gw-certs").replace("my-certificate", "supplied");
     let page = page.replace("my-client-ca", "ca");
     let page = page.replace("my-copy", copy).replace("my-open-copy", open_copy).replace("my-workload", "web");
     let mut blocks = page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().expect("an end"));
     let mut next = || serde_saphyr::from_str(blocks.next().expect("a block of rules")).expect("YAML");
-    [next(), next(), next(), next()]
+    [next(), next(), next(), next(), next(), next()]
 }
 
 fn documented() -> (Value, Value) {
-    let [home, mesh, _, _] = all_documented("", "");
+    let [home, mesh, ..] = all_documented("", "");
     (home, mesh)
 }
 
@@ -30,7 +30,7 @@ async fn the_documented_rules_are_enough_for_copies() {
     let (home, mesh) = documented();
     let Some((world, client)) = World::restricted("rights: copies", home, mesh).await else { return };
     let (copy, open_copy) = (world.own("copy"), world.own("open"));
-    let [_, _, listed, cluster] = all_documented(&copy, &open_copy);
+    let [.., listed, cluster] = all_documented(&copy, &open_copy);
     let namespace = world.own("a");
     world.labelled_namespace(&namespace, json!({"copies": world.home})).await;
     world.grant(Some(&namespace), &listed).await;
@@ -63,7 +63,7 @@ async fn a_missing_right_to_a_copy_names_the_rule_and_the_others_are_made() {
     let (home, mesh) = documented();
     let Some((world, client)) = World::restricted("rights: a copy", home, mesh).await else { return };
     let copy = world.own("copy");
-    let [_, _, listed, _] = all_documented(&copy, "");
+    let [.., listed, _] = all_documented(&copy, "");
     let (granted, not_granted) = (world.own("granted"), world.own("not-granted"));
     for namespace in [&granted, &not_granted] {
         world.namespace(namespace).await;
@@ -108,6 +108,37 @@ async fn the_documented_rules_are_enough_for_a_whole_life() {
         })
         .await;
     assert!(holds(&world.gateway_secret().await.expect("there"), &second));
+}
+
+#[tokio::test]
+async fn the_documented_rules_are_enough_to_prove_what_is_served_and_to_evict() {
+    let [home, mesh, pods, gateways, ..] = all_documented("", "");
+    let Some((world, client)) = World::restricted("rights: served", home, mesh).await else { return };
+    let (world, gateway) = world.with_gateway(&["a", "b"]).await;
+    let ca = Ca::new();
+    world.supply(&ca.issue(&[pki::WILDCARD])).await;
+    let reload = json!({"upTo": "Restart", "deadline": "5s"});
+    let secret = json!({"namespace": world.mesh, "name": "gw-certs"});
+    world.ask(json!({"gateway": {"secretRef": secret, "reload": reload}})).await;
+    let keeper = world.keeper_with(world.settings(), client.clone());
+    let message = world.condition("x", "Served", "Unknown", "AccessDenied").await;
+    for resource in ["gateways.networking.istio.io", "services", "pods"] {
+        assert!(message.contains(&format!("list and watch on {resource}")), "{message}");
+    }
+    drop(keeper);
+    for (namespace, rules) in [(Some(world.mesh.as_str()), &pods), (None, &gateways)] {
+        world.grant_as("served", namespace, rules).await;
+    }
+    let _keeper = world.keeper_with(world.settings(), client);
+    world.condition("x", "Ready", "True", "Ready").await;
+    gateway.set_vice("b", Some(certkeeper_simulator::gateway::Vice::Deaf)).await;
+    world.supply(&ca.issue(&[pki::WILDCARD])).await;
+    world
+        .eventually("the deaf pod was replaced", || async {
+            (!gateway.names().await.contains(&"b".to_owned())).then_some(())
+        })
+        .await;
+    world.condition("x", "Ready", "True", "Ready").await;
 }
 
 #[tokio::test]

@@ -139,9 +139,14 @@ impl World {
 
     /// Gives the user of [`Self::restricted`] these rules, in a namespace or in the cluster.
     pub async fn grant(&self, namespace: Option<&str>, rules: &Value) {
+        self.grant_as("keeper", namespace, rules).await;
+    }
+
+    /// As [`Self::grant`], beside what was granted before under another name.
+    pub async fn grant_as(&self, role: &str, namespace: Option<&str>, rules: &Value) {
         let group = "rbac.authorization.k8s.io";
         let kind = if namespace.is_some() { "Role" } else { "ClusterRole" };
-        let name = self.own("keeper");
+        let name = self.own(role);
         let role = json!({"metadata": {"name": name}, "rules": rules});
         let binding = json!({
             "metadata": {"name": name},

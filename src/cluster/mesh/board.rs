@@ -59,6 +59,16 @@ pub(super) enum View<P> {
     Known(Arc<BTreeMap<ObjectName, P>>),
 }
 
+impl<P> View<P> {
+    /// The rule that is missing, if one is.
+    pub(super) fn denied(&self) -> Option<String> {
+        match self {
+            Self::Denied(rule) => Some(rule.clone()),
+            Self::Pending | Self::Unknown | Self::Known(_) => None,
+        }
+    }
+}
+
 impl<P> Clone for View<P> {
     fn clone(&self) -> Self {
         match self {

@@ -55,8 +55,13 @@ impl MeshStore {
         let (services, pods) = (self.services.look(Some(namespace), by), self.pods.look(Some(namespace), by));
         self.services.keep_only(by, &[Some(namespace.to_owned())]);
         self.pods.keep_only(by, &[Some(namespace.to_owned())]);
-        match (self.gateways(wants, by), services, pods) {
-            (View::Denied(rule), ..) | (_, View::Denied(rule), _) | (.., View::Denied(rule)) => MeshView::Denied(rule),
+        let gateways = self.gateways(wants, by);
+        // All that are missing at once: whoever grants them shall not come back for the next.
+        let rules: Vec<String> = [gateways.denied(), services.denied(), pods.denied()].into_iter().flatten().collect();
+        if !rules.is_empty() {
+            return MeshView::Denied(rules.join("; "));
+        }
+        match (gateways, services, pods) {
             (View::Unknown, ..) => MeshView::NotInstalled,
             (View::Known(gateways), View::Known(services), View::Known(pods)) => {
                 view::view(wants, &gateways, &services, &pods)
