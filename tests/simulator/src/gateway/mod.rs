@@ -8,7 +8,9 @@
 
 mod material;
 mod server;
+mod taker;
 mod virtual_mesh;
 
 pub use server::{LoopbackGateway, Settings, Snapshot};
-pub use virtual_mesh::{Vice, VirtualMesh};
+pub use taker::Vice;
+pub use virtual_mesh::VirtualMesh;

@@ -18,8 +18,10 @@ use tokio::{
 };
 use tokio_rustls::LazyConfigAcceptor;
 
-use super::material::{Refusal, load};
-use crate::fingerprint::fingerprint;
+use super::{
+    material::Refusal,
+    taker::{Taker, Vice},
+};
 
 /// How many refusals are remembered.
 const REFUSALS: usize = 100;
@@ -75,7 +77,7 @@ pub struct Snapshot {
 #[derive(Debug)]
 struct State {
     snapshot: Snapshot,
-    pair: Option<Arc<CertifiedKey>>,
+    taker: Taker,
 }
 
 /// A TLS server on 127.0.0.1 that follows a Secret. It stops when dropped.
@@ -97,10 +99,10 @@ impl LoopbackGateway {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let state = watch::Sender::new(State { snapshot: Snapshot::default(), pair: None });
+        let state = watch::Sender::new(State { snapshot: Snapshot::default(), taker: Taker::default() });
         let mut tasks = JoinSet::new();
         let api = Api::namespaced(client, &settings.namespace);
-        tasks.spawn(follow(api, settings.clone(), state.clone(), provider.clone()));
+        tasks.spawn(follow(api, settings.clone(), state.clone()));
         tasks.spawn(listen(listener, settings.hosts.clone().into(), state.clone(), provider));
         Ok(Self { settings, address, state, _tasks: tasks })
     }
@@ -113,6 +115,18 @@ impl LoopbackGateway {
     /// Its settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Gives it a vice, or takes it away: then it takes up the next change.
+    pub fn set_vice(&self, vice: Option<Vice>) {
+        self.state.send_modify(|state| state.taker.vice = vice);
+    }
+
+    /// From now on it refuses the leaf with this fingerprint, whatever happens.
+    pub fn refuse(&self, fingerprint: &str) {
+        self.state.send_modify(|state| {
+            state.taker.refuses.insert(fingerprint.to_owned());
+        });
     }
 
     /// What it is at.
@@ -139,7 +153,7 @@ impl LoopbackGateway {
 }
 
 /// Follows the Secret: each change, after the debounce, is tried; one that does not work changes nothing.
-async fn follow(api: Api<Secret>, settings: Settings, state: watch::Sender<State>, provider: Arc<CryptoProvider>) {
+async fn follow(api: Api<Secret>, settings: Settings, state: watch::Sender<State>) {
     let config = watcher::Config::default().fields(&format!("metadata.name={}", settings.secret));
     let mut changes = pin!(watcher(api, config).default_backoff().applied_objects());
     let mut pending: Option<(Secret, Instant, Instant)> = None;
@@ -159,29 +173,28 @@ async fn follow(api: Api<Secret>, settings: Settings, state: watch::Sender<State
             },
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                 if let Some((secret, ..)) = pending.take() {
-                    take_up(&secret, &state, &provider);
+                    take_up(&secret, &state);
                 }
             }
         }
     }
 }
 
-fn take_up(secret: &Secret, state: &watch::Sender<State>, provider: &CryptoProvider) {
-    match load(secret, provider) {
-        Ok(pair) => state.send_modify(|state| {
-            let serving = pair.cert.first().map(|leaf| fingerprint(leaf));
+fn take_up(secret: &Secret, state: &watch::Sender<State>) {
+    state.send_modify(|state| match state.taker.take_up(secret) {
+        Ok(()) => {
+            let serving = state.taker.serving();
             state.snapshot.loads += usize::from(state.snapshot.serving != serving);
             state.snapshot.serving = serving;
-            state.pair = Some(pair);
-        }),
-        Err(Refusal::Rejected(reason) | Refusal::Ignored(reason)) => state.send_modify(|state| {
+        }
+        Err(Refusal::Rejected(reason) | Refusal::Ignored(reason)) => {
             let refusals = &mut state.snapshot.refusals;
             if refusals.len() >= REFUSALS {
                 refusals.pop_front();
             }
             refusals.push_back(reason);
-        }),
-    }
+        }
+    });
 }
 
 async fn listen(
@@ -198,7 +211,10 @@ async fn listen(
                 let Ok((stream, _)) = accepted else { continue };
                 let (hosts, state, provider) = (hosts.clone(), state.clone(), provider.clone());
                 connections.spawn(async move {
-                    let pair = state.borrow().pair.clone();
+                    let pair = {
+                        let state = state.borrow();
+                        state.taker.pair.clone().filter(|_| state.taker.vice != Some(Vice::Reset))
+                    };
                     let served = timeout(CONNECTION, serve(stream, &hosts, pair, provider)).await;
                     let served = matches!(served, Ok(Ok(())));
                     state.send_modify(|state| {

@@ -25,69 +25,32 @@ use kube::{
     api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams},
     runtime::{WatchStreamExt, watcher},
 };
-use rustls::sign::CertifiedKey;
 use serde_json::json;
 use tokio::{task::JoinSet, time::sleep};
 
-use super::{material::load, server::serve};
-use crate::fingerprint::fingerprint;
+use super::{
+    server::serve,
+    taker::{Taker, Vice},
+};
 
 /// istiod's debounce.
 const DEBOUNCE: Duration = Duration::from_millis(100);
 /// How long a successor of an evicted pod takes to become ready.
 const START: Duration = Duration::from_secs(2);
 
-/// What a pod does wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Vice {
-    /// The next pair is not served until it comes in other bytes (Envoy after a garbage client CA).
-    Stuck,
-    /// Nothing is taken up until the pod is replaced (EN #42438).
-    Deaf,
-    /// Every connection is reset, and the pod says that it is ready.
-    Reset,
-}
-
-/// What one pod is at.
-#[derive(Default)]
-struct State {
-    pair: Option<Arc<CertifiedKey>>,
-    vice: Option<Vice>,
-    /// The bytes of the pair that it is stuck with.
-    swallowed: Option<Vec<u8>>,
-    /// Leaves that it refuses whatever happens.
-    refuses: BTreeSet<String>,
-}
-
 struct VirtualPod {
-    state: Mutex<State>,
+    state: Mutex<Taker>,
     hosts: Vec<String>,
 }
 
 impl VirtualPod {
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Taker> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take_up(&self, secret: &Secret) {
-        let provider = rustls::crypto::aws_lc_rs::default_provider();
-        let Ok(pair) = load(secret, &provider) else { return };
-        let leaf = pair.cert.first().map(|leaf| fingerprint(leaf)).unwrap_or_default();
-        let bytes =
-            secret.data.iter().flat_map(BTreeMap::values).flat_map(|value| value.0.clone()).collect::<Vec<u8>>();
-        let mut state = self.lock();
-        if state.refuses.contains(&leaf) || state.vice == Some(Vice::Deaf) {
-            return;
-        }
-        let served = state.pair.as_ref().and_then(|pair| pair.cert.first()).map(|leaf| fingerprint(leaf));
-        if state.vice == Some(Vice::Stuck) && served.as_ref() != Some(&leaf) {
-            let before = state.swallowed.replace(bytes.clone());
-            if before.is_none_or(|before| before == bytes) {
-                return;
-            }
-            (state.vice, state.swallowed) = (None, None);
-        }
-        state.pair = Some(pair);
+        // What it refuses, it refuses silently.
+        let _ = self.lock().take_up(secret);
     }
 }
 
@@ -274,7 +237,7 @@ impl VirtualMesh {
         .map_err(kube::Error::SerdeError)?;
         self.pods().create(&PostParams::default(), &pod).await?;
         let refuses = inner.refuses.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let state = Mutex::new(State { refuses, ..State::default() });
+        let state = Mutex::new(Taker::that_refuses(refuses));
         let pod = Arc::new(VirtualPod { state, hosts: inner.hosts.clone() });
         let api: Api<Secret> = Api::namespaced(inner.client.clone(), &inner.namespace);
         if let Some(secret) = api.get_opt(&inner.secret).await? {
@@ -328,8 +291,7 @@ impl VirtualMesh {
     /// The fingerprint of the leaf that a pod serves.
     pub async fn serves(&self, name: &str) -> Option<String> {
         let pod = self.pod(name).await?;
-        let state = pod.lock();
-        state.pair.as_ref().and_then(|pair| pair.cert.first()).map(|leaf| fingerprint(leaf))
+        pod.lock().serving()
     }
 
     /// The names of the pods that are there.

@@ -46,10 +46,17 @@ const RIGHTS: &[Rule] = &[
     (HOME, "events", &[], &["create"]),
     (MESH, "secrets", KEPT, &["get", "list", "watch", "create", "patch", "update"]),
     (MESH, "secrets", &[KEPT[1]], &["delete"]),
+    (MESH, "pods", &[], LOOK),
+    (MESH, "services", &[], LOOK),
+    (MESH, "pods/eviction", &[], &["create"]),
+    (ANYWHERE, "gateways", &[], LOOK),
     (ANYWHERE, "namespaces", &[], &["list", "watch"]),
     (ANYWHERE, "secrets", &[PUBLIC], COPY),
     (SHOP, "secrets", &[PAIR], COPY),
 ];
+
+/// What a look needs.
+const LOOK: &[&str] = &["get", "list", "watch"];
 
 /// What a copy needs.
 const COPY: &[&str] = &["get", "list", "watch", "create", "patch", "update", "delete"];

@@ -12,20 +12,20 @@ use certkeeper::{
 use certkeeper_simulator::{
     ApiServer,
     ca::{Algorithm, Ca, Issued, Validity},
-    gateway::{LoopbackGateway, Settings},
+    gateway::{LoopbackGateway, Settings, VirtualMesh},
 };
 use chrono::Utc;
 use k8s_openapi::{
     ByteString,
     api::{
-        core::v1::{Namespace, Secret},
+        core::v1::{Namespace, Pod, Secret, Service},
         events::v1::Event,
     },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{
     Api, Client, CustomResourceExt, ResourceExt,
-    api::{ListParams, Patch, PatchParams, PostParams},
+    api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
 
@@ -38,6 +38,8 @@ use crate::{
 
 /// Namespace of the GatewayCertificate and of what people supply.
 pub(crate) const HOME: &str = "kyma-system";
+/// The Gateway, its Service, and the label of its pods.
+const GATEWAY: &str = "kyma-gateway";
 /// Namespace of the gateway's Secret.
 pub(crate) const MESH: &str = "istio-system";
 /// The Secret that the gateways read.
@@ -93,6 +95,7 @@ impl Stage {
             let namespace = parsed::<Namespace>(json!({"metadata": {"name": name}}))?;
             Api::all(person.clone()).create(&PostParams::default(), &namespace).await.map_err(&made)?;
         }
+        mesh(&person).await?;
         let root = Ca::root("Demo Root CA", Utc::now()).map_err(issuing)?;
         let ca = root.intermediate("Demo Issuing CA").map_err(issuing)?;
         let object = Watched::begin(Api::namespaced(person.clone(), HOME), OBJECT);
@@ -111,13 +114,54 @@ impl Stage {
         let gateway = LoopbackGateway::start(self.server.client(), settings).await;
         let gateway = gateway.map_err(|error| Missed::new(format!("{name} listens on 127.0.0.1"), error))?;
         let visitor = Visitor::begin(&name, gateway.address(), HOST);
-        Ok(Place { gateway, visitor })
+        let place = Place { gateway, visitor };
+        self.pod(&place).await?;
+        Ok(place)
+    }
+
+    /// The pod of a gateway, ready: as a kubelet would tell.
+    async fn pod(&self, place: &Place) -> Seen<()> {
+        let call = Missed::call("the API server takes the gateway's pod");
+        let (name, address) = (&place.gateway.settings().name, place.gateway.address());
+        let port = json!([{"name": "tls", "containerPort": address.port()}]);
+        let pod = parsed::<Pod>(json!({
+            "metadata": {"name": name, "labels": {"app": GATEWAY}},
+            "spec": {"containers": [{"name": "proxy", "image": "envoy", "ports": port}]},
+        }))?;
+        let pods = self.pods();
+        pods.create(&PostParams::default(), &pod).await.map_err(&call)?;
+        let conditions = json!([{"type": "Ready", "status": "True"}]);
+        let status = json!({"status": {"phase": "Running", "podIP": address.ip(), "conditions": conditions}});
+        pods.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await.map(drop).map_err(&call)
+    }
+
+    fn pods(&self) -> Api<Pod> {
+        Api::namespaced(self.person.clone(), MESH)
+    }
+
+    /// Waits until the pod of a gateway is evicted, and starts its successor, which knows nothing of what the old one
+    /// served: as a ReplicaSet would.
+    pub(crate) async fn replace_once_evicted(&mut self, number: usize, patience: Duration) -> Seen<()> {
+        let name = self.places[number].gateway.settings().name.clone();
+        let deadline = Instant::now() + patience;
+        while self.pods().get_opt(&name).await.map_err(Missed::call("pods can be read"))?.is_some() {
+            if Instant::now() > deadline {
+                return Err(Missed::new(format!("pod {name} is evicted"), "it is still there"));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let place = self.place(GATEWAYS + 1).await?;
+        let old = std::mem::replace(&mut self.places[number], place);
+        self.gone += old.visitor.count();
+        Ok(())
     }
 
     /// Replaces the last gateway by a new one, which knows nothing of what the old one served.
     pub(crate) async fn restart_a_gateway(&mut self) -> Seen<&Place> {
         if let Some(old) = self.places.pop() {
             self.gone += old.visitor.count();
+            let call = Missed::call("the old gateway's pod goes");
+            self.pods().delete(&old.gateway.settings().name, &Default::default()).await.map_err(call)?;
         }
         let place = self.place(GATEWAYS).await?;
         self.places.push(place);
@@ -146,7 +190,9 @@ impl Stage {
 
     /// Asks for what certkeeper is to do.
     pub(crate) async fn ask(&self) -> Seen<()> {
-        let spec = json!({"domain": DOMAIN, "byo": {"secretRef": {"name": SOURCE}}});
+        let reload = json!({"upTo": "Restart", "deadline": "5s"});
+        let byo = json!({"secretRef": {"name": SOURCE}});
+        let spec = json!({"domain": DOMAIN, "byo": byo, "gateway": {"reload": reload}});
         let object = parsed::<GatewayCertificate>(json!({"metadata": {"name": OBJECT}, "spec": spec}))?;
         let api = Api::namespaced(self.person.clone(), HOME);
         let taken = Missed::call("the API server accepts the GatewayCertificate");
@@ -245,6 +291,28 @@ impl Stage {
         }
         all
     }
+}
+
+/// Istio's Gateway, and the Service behind which the gateways are.
+async fn mesh(person: &Client) -> Seen<()> {
+    let made = Missed::call("the API server takes Istio's Gateway");
+    VirtualMesh::install(person).await.map_err(&made)?;
+    let kind = GroupVersionKind::gvk("networking.istio.io", "v1", "Gateway");
+    let resource = ApiResource::from_gvk_with_plural(&kind, "gateways");
+    let gateway = parsed::<DynamicObject>(json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "Gateway", "metadata": {"name": GATEWAY, "namespace": HOME},
+        "spec": {"selector": {"app": GATEWAY}, "servers": [{
+            "port": {"number": 443, "name": "https", "protocol": "HTTPS"}, "hosts": [WILDCARD],
+            "tls": {"mode": "SIMPLE", "credentialName": GATEWAY_SECRET},
+        }]},
+    }))?;
+    let gateways = Api::namespaced_with(person.clone(), HOME, &resource);
+    gateways.create(&PostParams::default(), &gateway).await.map_err(&made)?;
+    let ports = json!([{"name": "https", "port": 443, "targetPort": "tls"}]);
+    let service = parsed::<Service>(
+        json!({"metadata": {"name": GATEWAY}, "spec": {"selector": {"app": GATEWAY}, "ports": ports}}),
+    )?;
+    Api::namespaced(person.clone(), MESH).create(&PostParams::default(), &service).await.map(drop).map_err(&made)
 }
 
 /// What the gateway's Secret holds.

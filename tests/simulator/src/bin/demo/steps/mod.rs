@@ -4,11 +4,12 @@ mod copies;
 mod mishap;
 mod promotion;
 mod refusal;
+mod serving;
 mod silence;
 
 use std::time::{Duration, Instant};
 
-use certkeeper::api::HistoryEntry;
+use certkeeper::api::{GatewayCertificateStatus, HistoryEntry};
 use certkeeper_simulator::ca::Issued;
 use futures::future::{BoxFuture, try_join_all};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -102,6 +103,22 @@ pub(crate) const STEPS: &[Step] = &[
         play: |demo| Box::pin(copies::in_the_way(demo)),
     },
     Step {
+        title: "A gateway is stuck with the old leaf, and freed by a nudge",
+        why: "Every figure of such an Envoy says that all is well; only a handshake shows the old leaf. The same pair in \
+              other bytes frees it: no restart, no connection lost.",
+        play: |demo| Box::pin(serving::stuck(demo)),
+    },
+    Step {
+        title: "A gateway that takes up nothing is evicted, alone",
+        why: "Only where the spec allows it, only while another pod serves the pair, and one at a time.",
+        play: |demo| Box::pin(serving::evicted(demo)),
+    },
+    Step {
+        title: "A pair that no gateway takes up gives way to the last good one",
+        why: "With the refused pair in the Secret, the next restart of a pod would take everything down.",
+        play: |demo| Box::pin(serving::rolled_back(demo)),
+    },
+    Step {
         title: "Silence",
         why: "When nothing changes, nothing is written; and everything that happened was told once.",
         play: |demo| Box::pin(silence::falls(demo)),
@@ -169,6 +186,19 @@ impl Demo {
     /// Waits for a condition and gives it in certkeeper's own words.
     async fn hears(&self, kind: &str, status: &str, reason: &str) -> Seen<()> {
         let condition = self.stage()?.object.condition(kind, status, reason, self.patience).await?;
+        self.quote(&condition, true);
+        Ok(())
+    }
+
+    /// Waits until certkeeper has proven by handshakes that every gateway serves the current pair.
+    async fn is_proven(&self) -> Seen<()> {
+        let fingerprint = self.current()?.fingerprint();
+        let expected = format!("certkeeper says Served=True for {fingerprint}");
+        let look = |status: &GatewayCertificateStatus| {
+            let served = status.conditions.iter().find(|condition| condition.type_ == "Served")?;
+            (served.status == "True" && served.message.contains(fingerprint)).then(|| served.clone())
+        };
+        let condition = self.stage()?.object.until(self.patience, &expected, look).await?;
         self.quote(&condition, true);
         Ok(())
     }

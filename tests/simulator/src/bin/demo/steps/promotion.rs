@@ -93,5 +93,5 @@ pub(super) async fn promote(demo: &mut Demo, pair: Issued, words: Words) -> Seen
     demo.tally.promoted.push(written);
     demo.tally.served.extend(times);
     demo.current = Some(pair);
-    Ok(())
+    if words == Words::All { demo.is_proven().await } else { Ok(()) }
 }
