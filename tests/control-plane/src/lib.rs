@@ -28,7 +28,7 @@ mod plane;
 mod supervised;
 mod walk;
 
-pub use binaries::Binaries;
+pub use binaries::{Binaries, Istiod, envoy, istiod};
 pub use error::Error;
 pub use kubectl::{Kubectl, kubectl};
 pub use left_out::{WITHOUT_APISERVER, left_out, shared, shared_or_left_out};
