@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::ClusterArgs;
 use crate::{
     clock::SystemClock,
-    cluster::client::connect,
+    cluster::client::{Clients, connect_all},
     controller::{Runtime, run},
     gateway::TcpDial,
     lifecycle::Settings,
@@ -69,7 +69,7 @@ impl Run {
     }
 
     async fn serve(self) -> Result<ExitCode, String> {
-        let client = connect(&self.cluster.into()).await.map_err(|e| e.to_string())?;
+        let Clients { calls: client, watches } = connect_all(&self.cluster.into()).await.map_err(|e| e.to_string())?;
         let mut namespaces = self.namespaces;
         if namespaces.is_empty() {
             namespaces.push(client.default_namespace().to_owned());
@@ -91,7 +91,8 @@ impl Run {
             tracing::info!("certkeeper stops: it finishes what it is at");
             stopper.cancel();
         });
-        run(Runtime { client, dial: Arc::new(TcpDial), clock: Arc::new(SystemClock), settings, instance }, stop).await;
+        let (dial, clock) = (Arc::new(TcpDial), Arc::new(SystemClock));
+        run(Runtime { client, watches, dial, clock, settings, instance }, stop).await;
         tracing::info!("certkeeper stopped");
         Ok(ExitCode::SUCCESS)
     }

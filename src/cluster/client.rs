@@ -1,7 +1,7 @@
 //! The client to the API server.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -14,6 +14,8 @@ use kube::{
     core::Status,
 };
 use tokio::time::Instant;
+
+use super::http2;
 
 /// Which cluster to talk to.
 #[derive(Debug, Clone, Default)]
@@ -35,11 +37,39 @@ pub enum AccessError {
     Client(String),
 }
 
+/// The clients of a controller.
+#[derive(Clone)]
+#[allow(missing_debug_implementations, reason = "kube's client has none")]
+pub struct Clients {
+    /// For calls, and for the few watches on many objects.
+    pub calls: Client,
+    /// For watches on single objects: many share a connection.
+    pub watches: Client,
+}
+
 /// Reads the configuration and makes a [`guarded`] client.
 ///
 /// # Errors
 /// When no configuration is found or it cannot be used.
 pub async fn connect(access: &Access) -> Result<Client, AccessError> {
+    let config = configuration(access).await?;
+    Client::try_from(config).map(guarded).map_err(|e| AccessError::Client(e.to_string()))
+}
+
+/// Reads the configuration and makes the clients of a controller, [`guarded`] together: when the API server asks one of
+/// them to wait, both do.
+///
+/// # Errors
+/// When no configuration is found or it cannot be used.
+pub async fn connect_all(access: &Access) -> Result<Clients, AccessError> {
+    let config = configuration(access).await?;
+    let gate = Gate::default();
+    let watches = guarded_by(http2::watches(&config, &http2::Limits::default())?, &gate);
+    let calls = Client::try_from(config).map_err(|e| AccessError::Client(e.to_string()))?;
+    Ok(Clients { calls: guarded_by(calls, &gate), watches })
+}
+
+async fn configuration(access: &Access) -> Result<Config, AccessError> {
     let config = |error: &dyn std::fmt::Display| AccessError::Config(error.to_string());
     let options = KubeConfigOptions { context: access.context.clone(), ..KubeConfigOptions::default() };
     let mut config = match &access.kubeconfig {
@@ -53,11 +83,31 @@ pub async fn connect(access: &Access) -> Result<Client, AccessError> {
     // Retrying is the controller's business, bounded and visible: the client's own policy tries for 1,000 s.
     config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(5));
-    Client::try_from(config).map(guarded).map_err(|e| AccessError::Client(e.to_string()))
+    Ok(config)
 }
 
 /// The longest wait that an API server may ask for.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+/// Until when the API server asked to wait. Cloning shares it.
+#[derive(Debug, Clone, Default)]
+pub struct Gate(Arc<Mutex<Option<Instant>>>);
+
+impl Gate {
+    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_shut(&self) -> bool {
+        self.lock().is_some_and(|until| until > Instant::now())
+    }
+}
+
+/// [`guarded_by`] a gate of its own.
+#[must_use]
+pub fn guarded(client: Client) -> Client {
+    guarded_by(client, &Gate::default())
+}
 
 /// Wraps a client with what kube's own lacks:
 /// - A watch which starts too far back is told so in the stream: kube-runtime lists anew only on an in-stream 410, never
@@ -65,27 +115,29 @@ const LONGEST_WAIT: Duration = Duration::from_secs(300);
 /// - When the API server asks to wait (429 or 503 with `Retry-After`, RFC 9110 10.2.3), nothing but watches is sent
 ///   before that time: calls fail at once, as if it had answered so again, and are tried again in their own rhythm.
 #[must_use]
-pub fn guarded(client: Client) -> Client {
+pub fn guarded_by(client: Client, gate: &Gate) -> Client {
     let namespace = client.default_namespace().to_owned();
-    let wait_until = Arc::new(Mutex::new(None::<Instant>));
+    let gate = gate.clone();
     let service = tower::service_fn(move |request: Request<Body>| {
-        let (client, wait_until) = (client.clone(), wait_until.clone());
+        let (client, gate) = (client.clone(), gate.clone());
         async move {
-            let lock = || wait_until.lock().unwrap_or_else(PoisonError::into_inner);
-            let watch = request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair == "watch=true"));
-            let left = lock().and_then(|until| until.checked_duration_since(Instant::now())).unwrap_or_default();
-            if !watch && !left.is_zero() {
+            let watch = is_watch(&request);
+            if !watch && gate.is_shut() {
                 let message = "the API server asked to wait before the next request";
                 return Err(kube::Error::Api(Status::failure(message, "TooManyRequests").with_code(429).boxed()));
             }
             let response = client.send(request).await?;
             if let Some(wait) = asked_to_wait(&response) {
-                *lock() = Some(Instant::now() + wait);
+                *gate.lock() = Some(Instant::now() + wait);
             }
             if watch && response.status() == StatusCode::GONE { in_stream(response).await } else { Ok(response) }
         }
     });
     Client::new(service, namespace)
+}
+
+fn is_watch(request: &Request<Body>) -> bool {
+    request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair == "watch=true"))
 }
 
 fn asked_to_wait(response: &Response<Body>) -> Option<Duration> {

@@ -10,9 +10,11 @@ pub mod events;
 pub mod evict;
 pub mod gateways;
 pub mod gather;
+pub mod http2;
 pub mod mesh;
 pub mod one;
 pub mod secrets;
+pub mod single;
 pub mod status;
 mod write;
 

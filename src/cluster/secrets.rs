@@ -6,16 +6,15 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
-use futures::StreamExt;
 use k8s_openapi::api::core::v1::Secret;
-use kube::{
-    Api, Client, ResourceExt,
-    runtime::{WatchStreamExt, watcher},
-};
+use kube::{ResourceExt, runtime::watcher};
 use tokio::{sync::mpsc, task::AbortHandle};
 use zeroize::Zeroize;
 
-use super::error::describe;
+use super::{
+    error::describe,
+    single::{Part, Single, Watches},
+};
 use crate::{
     certificate::{Authorities, Facts},
     lifecycle::ObjectName,
@@ -107,7 +106,7 @@ impl Drop for Watched {
 /// The watches. Cloning shares them.
 #[derive(Clone)]
 pub struct Secrets {
-    client: Client,
+    watches: Arc<Watches>,
     watched: Arc<Mutex<BTreeMap<ObjectName, Watched>>>,
     /// How often each GatewayCertificate was woken.
     changes: Arc<Mutex<BTreeMap<ObjectName, u64>>>,
@@ -123,8 +122,8 @@ impl std::fmt::Debug for Secrets {
 impl Secrets {
     /// No watches yet. The name of each GatewayCertificate that a change concerns is sent to `wake`.
     #[must_use]
-    pub fn new(client: Client, wake: mpsc::Sender<ObjectName>) -> Self {
-        Self { client, watched: Arc::default(), changes: Arc::default(), wake }
+    pub fn new(watches: Arc<Watches>, wake: mpsc::Sender<ObjectName>) -> Self {
+        Self { watches, watched: Arc::default(), changes: Arc::default(), wake }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<ObjectName, Watched>> {
@@ -198,13 +197,11 @@ impl Secrets {
     }
 
     async fn watch(self, name: ObjectName) {
-        let api: Api<Secret> = Api::namespaced(self.client.clone(), &name.namespace);
-        let config = watcher::Config::default().fields(&format!("metadata.name={}", name.name)).timeout(WATCH_TIMEOUT);
-        let mut events = std::pin::pin!(watcher(api, config).default_backoff());
+        let mut single = Single::<Secret>::new(self.watches.clone(), name.clone(), Part::Whole);
         // Between the start and the end of a (re-)list nothing is believed to be gone.
         let mut listed: Option<Secret> = None;
-        while let Some(event) = events.next().await {
-            match event {
+        loop {
+            match single.next().await {
                 Ok(watcher::Event::Init) => listed = None,
                 Ok(watcher::Event::InitApply(secret)) => listed = Some(secret),
                 Ok(watcher::Event::InitDone) => {

@@ -112,7 +112,7 @@ mod tests {
     use super::*;
     use crate::{
         clock::SystemClock,
-        cluster::copies::CopyStore,
+        cluster::{copies::CopyStore, single::Watches},
         lifecycle::{ObjectName, Version, targets::CopyTask},
     };
 
@@ -123,7 +123,7 @@ mod tests {
         });
         let client = Client::new(silent, "default");
         let (wake, _) = tokio::sync::mpsc::channel(1);
-        let store = CopyStore::new(client.clone(), wake);
+        let store = CopyStore::new(client.clone(), Watches::new(client.clone()), wake);
         CopyHands { client, store, clock: Arc::new(SystemClock), owner: ObjectName::new("home", "x") }
     }
 

@@ -30,6 +30,7 @@ use crate::{
         gather::{Eyes, Others, gateway_secret, gather, look_at_mesh, name_of, rival},
         mesh::MeshStore,
         secrets::Secrets,
+        single::Watches,
     },
     gateway::{Dial, ProxyHeader},
     lifecycle::{Entry, Failure, FailureKind, ObjectName, Plan, Proxy, Settings, decide, targets::CopyAction},
@@ -62,6 +63,8 @@ const CONCURRENCY: u16 = 4;
 pub struct Runtime {
     /// The client; wrapped by [`crate::cluster::client::guarded`].
     pub client: Client,
+    /// The client of watches on single objects, see [`crate::cluster::http2`]; wrapped as well. It may be the same.
+    pub watches: Client,
     /// The clock.
     pub clock: SharedClock,
     /// How gateway pods are reached.
@@ -89,10 +92,10 @@ struct Context {
 /// Runs until `stop`, then finishes what it is at.
 pub async fn run(runtime: Runtime, stop: CancellationToken) {
     let (wake, woken) = mpsc::channel(WAKE_QUEUE);
-    let client = &runtime.client;
+    let (client, watches) = (&runtime.client, Watches::new(runtime.watches.clone()));
     let eyes = Eyes {
-        secrets: Secrets::new(client.clone(), wake.clone()),
-        copies: CopyStore::new(client.clone(), wake.clone()),
+        secrets: Secrets::new(watches.clone(), wake.clone()),
+        copies: CopyStore::new(client.clone(), watches, wake.clone()),
         namespaces: NamespaceWatch::new(client.clone(), wake.clone()),
         mesh: MeshStore::new(client.clone(), wake.clone()),
     };

@@ -286,6 +286,7 @@ impl World {
     pub fn keeper_with(&self, settings: Settings, client: Client) -> Keeper {
         let stop = CancellationToken::new();
         let runtime = Runtime {
+            watches: client.clone(),
             client,
             dial: self.dial.clone(),
             clock: self.clock.clone(),

@@ -1,6 +1,7 @@
 //! The copies: metadata-only watches on the Secrets of the targets' names, what is known of each, and the writes.
 
 mod facts;
+mod found;
 mod hands;
 mod look;
 mod namespaces;
@@ -20,7 +21,10 @@ use kube::{
 };
 use tokio::{sync::mpsc, task::AbortHandle};
 
-use super::{secrets::WATCH_TIMEOUT, secrets::words};
+use super::{
+    secrets::{WATCH_TIMEOUT, words},
+    single::{Part, Single, Watches},
+};
 use crate::lifecycle::{
     ObjectName,
     targets::{Copies, Copy, Observation, Scope, ScopeSight, Trouble},
@@ -31,14 +35,21 @@ pub use look::{all_namespaces, look_once};
 pub use namespaces::NamespaceWatch;
 
 use facts::{Extra, Known};
+use found::Found;
 
 /// Objects that a list brings at a time: as many as are decoded at once, and so what a first look costs in memory.
 pub(super) const PAGE: u32 = 100;
 
+/// What a watch brings.
+type Seen = watcher::Result<watcher::Event<PartialObjectMeta<Secret>>>;
+
 /// The copies that are watched. Cloning shares them.
 #[derive(Clone)]
 pub struct CopyStore {
-    client: Client,
+    /// For a watch across all namespaces: one, and busy.
+    client: Arc<Client>,
+    /// For watches in one namespace each: as many as there are namespaces.
+    watches: Arc<Watches>,
     inner: Arc<Mutex<Inner>>,
     wake: mpsc::Sender<ObjectName>,
 }
@@ -60,8 +71,9 @@ struct Note {
 
 struct Watched {
     sight: ScopeSight,
-    known: BTreeMap<String, Known>,
-    interested: BTreeSet<ObjectName>,
+    found: Found,
+    /// Mostly one.
+    interested: Vec<ObjectName>,
     task: AbortHandle,
 }
 
@@ -79,7 +91,7 @@ impl Inner {
     }
 
     fn known(&self, place: &ObjectName) -> Option<&Known> {
-        self.watched.get(&self.scope_of(place)?)?.known.get(&place.namespace)
+        self.watched.get(&self.scope_of(place)?)?.found.get(&place.namespace)
     }
 }
 
@@ -92,8 +104,8 @@ impl std::fmt::Debug for CopyStore {
 impl CopyStore {
     /// No watches yet. The name of each GatewayCertificate that a change concerns is sent to `wake`.
     #[must_use]
-    pub fn new(client: Client, wake: mpsc::Sender<ObjectName>) -> Self {
-        Self { client, inner: Arc::default(), wake }
+    pub fn new(client: Client, watches: Arc<Watches>, wake: mpsc::Sender<ObjectName>) -> Self {
+        Self { client: Arc::new(client), watches, inner: Arc::default(), wake }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
@@ -106,7 +118,7 @@ impl CopyStore {
         let mut inner = self.lock();
         inner.watched.retain(|scope, watched| {
             if !scopes.contains(scope) {
-                watched.interested.remove(by);
+                watched.interested.retain(|other| other != by);
             }
             !watched.interested.is_empty()
         });
@@ -114,14 +126,16 @@ impl CopyStore {
         for scope in scopes {
             let watched = inner.watched.entry(scope.clone()).or_insert_with(|| Watched {
                 sight: ScopeSight::Pending,
-                known: BTreeMap::new(),
-                interested: BTreeSet::new(),
+                found: Found::under(scope),
+                interested: Vec::with_capacity(1),
                 task: tokio::spawn(self.clone().watch(scope.clone())).abort_handle(),
             });
-            watched.interested.insert(by.clone());
+            if !watched.interested.contains(by) {
+                watched.interested.push(by.clone());
+            }
             copies.insert(scope, watched.sight.clone());
-            for (namespace, known) in &watched.known {
-                let place = ObjectName::new(namespace.as_str(), &scope.secret_name);
+            for (namespace, known) in watched.found.each(scope) {
+                let place = ObjectName::new(namespace, &scope.secret_name);
                 copies.places.insert(place, Observation { copy: Some(known.copy.clone()), ..Observation::default() });
             }
         }
@@ -183,11 +197,11 @@ impl CopyStore {
         let Some(scope) = inner.scope_of(place) else { return };
         let Some(watched) = inner.watched.get_mut(&scope) else { return };
         match known {
-            None => drop(watched.known.remove(&place.namespace)),
+            None => watched.found.remove(&place.namespace),
             Some(known) => {
-                let before = watched.known.get(&place.namespace);
+                let before = watched.found.get(&place.namespace);
                 if before.is_none_or(|before| known.is_newer_than(before)) {
-                    watched.known.insert(place.namespace.clone(), known);
+                    watched.found.insert(&place.namespace, known);
                 }
             }
         }
@@ -197,39 +211,58 @@ impl CopyStore {
     fn compared(&self, place: &ObjectName, resource_version: &str, same: bool) {
         let mut inner = self.lock();
         let Some(scope) = inner.scope_of(place) else { return };
-        let known = inner.watched.get_mut(&scope).and_then(|watched| watched.known.get_mut(&place.namespace));
+        let known = inner.watched.get_mut(&scope).and_then(|watched| watched.found.get_mut(&place.namespace));
         if let Some(known) = known.filter(|known| known.copy.version.resource_version == resource_version) {
             Arc::make_mut(&mut known.copy).compared = Some(same);
         }
     }
 
     async fn watch(self, scope: Scope) {
-        let api: Api<PartialObjectMeta<Secret>> = match &scope.namespace {
-            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
-            None => Api::all(self.client.clone()),
-        };
+        match &scope.namespace {
+            Some(namespace) => {
+                let name = ObjectName::new(namespace.as_str(), &scope.secret_name);
+                let mut single = Single::new(self.watches.clone(), name, Part::Metadata);
+                let mut listed = BTreeMap::new();
+                loop {
+                    // What it brings is not kept while somebody is woken: there may be thousands of these.
+                    let news = self.take(&scope, single.next().await, &mut listed);
+                    if news {
+                        self.wake(&scope).await;
+                    }
+                }
+            }
+            None => Box::pin(self.watch_everywhere(&scope)).await,
+        }
+    }
+
+    async fn watch_everywhere(&self, scope: &Scope) {
         let fields = format!("metadata.name={}", scope.secret_name);
         let config = watcher::Config::default().fields(&fields).timeout(WATCH_TIMEOUT).page_size(PAGE);
+        let api: Api<PartialObjectMeta<Secret>> = Api::all(self.client.as_ref().clone());
         let mut events = std::pin::pin!(watcher(api, config).default_backoff());
         let mut listed = BTreeMap::new();
         while let Some(event) = events.next().await {
-            let news = match event {
-                Ok(watcher::Event::Init) => {
-                    listed.clear();
-                    false
-                }
-                Ok(watcher::Event::InitApply(secret)) => {
-                    listed.insert(secret.metadata.namespace.clone().unwrap_or_default(), Known::new(&secret));
-                    false
-                }
-                Ok(watcher::Event::InitDone) => self.listed(&scope, std::mem::take(&mut listed)),
-                Ok(watcher::Event::Apply(secret)) => self.changed(&scope, &secret),
-                Ok(watcher::Event::Delete(secret)) => self.deleted(&scope, &secret),
-                Err(error) => self.failed(&scope, &error),
-            };
-            if news {
-                self.wake(&scope).await;
+            if self.take(scope, event, &mut listed) {
+                self.wake(scope).await;
             }
+        }
+    }
+
+    /// Takes note of an event; whether it is news.
+    fn take(&self, scope: &Scope, event: Seen, listed: &mut BTreeMap<String, Known>) -> bool {
+        match event {
+            Ok(watcher::Event::Init) => {
+                listed.clear();
+                false
+            }
+            Ok(watcher::Event::InitApply(secret)) => {
+                listed.insert(secret.metadata.namespace.clone().unwrap_or_default(), Known::new(&secret));
+                false
+            }
+            Ok(watcher::Event::InitDone) => self.listed(scope, std::mem::take(listed)),
+            Ok(watcher::Event::Apply(secret)) => self.changed(scope, &secret),
+            Ok(watcher::Event::Delete(secret)) => self.deleted(scope, &secret),
+            Err(error) => self.failed(scope, &error),
         }
     }
 
@@ -238,12 +271,15 @@ impl CopyStore {
         let Some(watched) = inner.watched.get_mut(scope) else { return false };
         // What was compared stays compared as long as the Secret is the same.
         for (namespace, known) in &mut listed {
-            let before = watched.known.get(namespace).filter(|before| before.copy.version == known.copy.version);
+            let before = watched.found.get(namespace).filter(|before| before.copy.version == known.copy.version);
             if let Some(before) = before {
                 *known = before.clone();
             }
         }
-        watched.known = listed;
+        watched.found = match scope.namespace {
+            Some(_) => Found::One(listed.into_values().next()),
+            None => Found::Many(listed),
+        };
         watched.sight = ScopeSight::Known;
         true
     }
@@ -254,10 +290,10 @@ impl CopyStore {
         let mut inner = self.lock();
         let Some(watched) = inner.watched.get_mut(scope) else { return false };
         // Mostly the echo of our own write.
-        if watched.known.get(&namespace).is_some_and(|before| !known.is_newer_than(before)) {
+        if watched.found.get(&namespace).is_some_and(|before| !known.is_newer_than(before)) {
             return false;
         }
-        watched.known.insert(namespace, known);
+        watched.found.insert(&namespace, known);
         true
     }
 
@@ -267,10 +303,10 @@ impl CopyStore {
         let Some(watched) = inner.watched.get_mut(scope) else { return false };
         // We may have created it anew already.
         let same = |known: &Known| Some(&known.copy.version.uid) == gone.metadata.uid.as_ref();
-        if watched.known.get(&namespace).is_none_or(|known| !same(known)) {
+        if watched.found.get(&namespace).is_none_or(|known| !same(known)) {
             return false;
         }
-        watched.known.remove(&namespace);
+        watched.found.remove(&namespace);
         true
     }
 
@@ -301,7 +337,7 @@ impl CopyStore {
 
     async fn wake(&self, scope: &Scope) {
         let interested: Vec<ObjectName> =
-            self.lock().watched.get(scope).map(|w| w.interested.iter().cloned().collect()).unwrap_or_default();
+            self.lock().watched.get(scope).map(|watched| watched.interested.clone()).unwrap_or_default();
         for by in interested {
             // The receiver is gone only at shutdown.
             let _ = self.wake.send(by).await;

@@ -157,7 +157,14 @@ impl Keeper {
             let client = guarded(identified(server.client()));
             let clock = Arc::new(SystemClock);
             run(
-                Runtime { client, dial: Arc::new(TcpDial), clock, settings, instance: "certkeeper-demo".to_owned() },
+                Runtime {
+                    watches: client.clone(),
+                    client,
+                    dial: Arc::new(TcpDial),
+                    clock,
+                    settings,
+                    instance: "certkeeper-demo".to_owned(),
+                },
                 token,
             )
             .await;
