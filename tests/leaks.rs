@@ -1,5 +1,9 @@
 //! Ways in which a key could reach a log or an error, one test each.
 
+#[path = "watches/server.rs"]
+#[allow(dead_code)]
+mod server;
+
 use std::{
     io,
     sync::{Arc, Mutex},
@@ -7,10 +11,14 @@ use std::{
 
 use certkeeper::{
     certificate::{Supplied, read},
-    cluster::error::{bounded, describe},
+    cluster::{
+        error::{bounded, describe},
+        http2::{Limits, watches},
+    },
     telemetry,
 };
 use http::{Request, Response};
+use http_body_util::BodyExt;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, client::Body};
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter, layer::SubscriberExt};
@@ -100,4 +108,29 @@ fn debug_output_of_facts_and_pairs_holds_no_key() {
     let middle: Vec<String> = der[36..44].iter().map(ToString::to_string).collect();
     let flat: String = shown.split_whitespace().collect();
     assert!(!flat.contains(&middle.join(",")), "bytes of the key are printed");
+}
+
+#[tokio::test]
+async fn a_watch_over_http_2_logs_neither_token_nor_key_whatever_is_asked_for() {
+    let _alone = ALONE.lock().await;
+    let log = Log::default();
+    let layer = tracing_subscriber::fmt::layer().with_writer(log.clone());
+    let filter = telemetry::filter("trace").expect("a filter");
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(filter).with(layer));
+    tracing::callsite::rebuild_interest_cache();
+    let server = server::Server::start(server::Manner::default()).await;
+    let mut config = server.config();
+    config.auth_info.token = Some("THE-TOKEN".to_owned().into());
+    let client = watches(&config, &Limits::default()).expect("a client");
+    let request = Request::get("/api/v1/namespaces/n/secrets?watch=true").body(Body::empty()).expect("a request");
+    let mut body = client.send(request).await.expect("answered").into_body();
+    server.tell(1, 30);
+    let frame = body.frame().await.expect("an event").expect("no error").into_data().expect("data");
+    let value = "QUFBQUFB";
+    assert!(String::from_utf8_lossy(&frame).contains(value), "the event holds what is looked for");
+    let log = String::from_utf8_lossy(&log.0.lock().expect("no panic")).into_owned();
+    assert!(log.contains("watches have another connection"), "it is logged at all: {log}");
+    for secret in ["THE-TOKEN", value] {
+        assert!(!log.contains(secret), "{secret} is logged: {log}");
+    }
 }
