@@ -258,7 +258,7 @@ fn copy() -> Copy {
 fn stands(look: Option<Look>, leaf: Option<&str>) -> CopyState {
     let spec: GatewayCertificateSpec = parsed(spec());
     let (wants, owner) = (wants(HOME, &spec), ObjectName::new(HOME, "x"));
-    let labels = Arc::new(BTreeMap::from([("st-copy".to_owned(), "yes".to_owned())]));
+    let labels = [("st-copy".to_owned(), "yes".to_owned())].into_iter().collect();
     let known = BTreeMap::from([("st-a".to_owned(), Namespace { labels, terminating: false })]);
     let namespaces = Namespaces::Known(Arc::new(known));
     let peers = BTreeSet::from(["st/x".to_owned(), "st/y".to_owned()]);

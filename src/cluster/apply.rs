@@ -230,6 +230,7 @@ impl Hands<'_> {
         let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
         let name = object.name_any();
         *self.object = bounded(self.objects().replace_status(&name, &params, &object)).await?;
+        self.object.metadata.managed_fields = None;
         Ok(())
     }
 }

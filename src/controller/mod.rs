@@ -10,7 +10,9 @@ use futures::{StreamExt, future::join_all};
 use kube::{
     Api, Client, ResourceExt,
     runtime::{
+        WatchStreamExt,
         controller::{self, Action as Requeue, Config, Controller},
+        reflector,
         reflector::{ObjectRef, Store},
         watcher,
     },
@@ -107,8 +109,14 @@ pub async fn run(runtime: Runtime, stop: CancellationToken) {
         .namespaces
         .iter()
         .map(|namespace| {
-            let api = Api::namespaced(runtime.client.clone(), namespace);
-            (namespace.clone(), Controller::new(api, config.clone()))
+            let api: Api<GatewayCertificate> = Api::namespaced(runtime.client.clone(), namespace);
+            let (store, writer) = reflector::store();
+            // The record of who owns which field is as large as the spec itself, kept several times, and not used.
+            let objects = watcher(api, config.clone()).modify(|object: &mut GatewayCertificate| {
+                object.metadata.managed_fields = None;
+            });
+            let objects = reflector(writer, objects).applied_objects();
+            (namespace.clone(), Controller::for_stream(objects, store))
         })
         .collect();
     let stores = controllers.iter().map(|(_, controller)| controller.store()).collect();

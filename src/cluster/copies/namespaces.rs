@@ -160,5 +160,5 @@ impl Inner {
 /// What is known of a namespace by its metadata.
 pub(super) fn facts(object: PartialObjectMeta<Object>) -> Namespace {
     let terminating = object.metadata.deletion_timestamp.is_some();
-    Namespace { labels: Arc::new(object.metadata.labels.unwrap_or_default()), terminating }
+    Namespace { labels: object.metadata.labels.into_iter().flatten().collect(), terminating }
 }

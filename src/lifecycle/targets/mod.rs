@@ -17,7 +17,7 @@ use super::observed::{FailureKind, ObjectName, Undo, Version};
 
 pub use contents::{Content, Contents, SecretKind};
 pub use places::{Scope, scopes};
-pub use selector::{Requirement, Selector};
+pub use selector::{Labels, Requirement, Selector};
 pub use survey::{CopyState, Look, Standing, Survey};
 
 pub(super) use distribution::{Distribution, Promoted, distribute, remove_all};
@@ -83,7 +83,7 @@ pub enum Namespaces {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Namespace {
     /// Its labels.
-    pub labels: Arc<BTreeMap<String, String>>,
+    pub labels: Labels,
     /// It is being deleted: nothing can be created in it.
     pub terminating: bool,
 }
