@@ -75,7 +75,8 @@ impl World {
         let ca = Ca::root("Root", Utc::now()).expect("a root").intermediate("Intermediate").expect("a CA");
         let settings = Settings { namespaces: vec![KYMA.to_owned()], ..Settings::default() };
         let (dial, clock) = (Arc::new(TcpDial), Arc::new(SystemClock));
-        let runtime = Runtime { client, dial, clock, settings, instance: "mesh-test".to_owned() };
+        let watches = client.clone();
+        let runtime = Runtime { client, watches, dial, clock, settings, instance: "mesh-test".to_owned() };
         let world = Self { mesh, ca, keeper: tokio::spawn(run(runtime, CancellationToken::new())) };
         let object = json!({"metadata": {"name": "x"}, "spec": spec(&more)});
         let object: GatewayCertificate = serde_json::from_value(object).expect("an object");
