@@ -12,6 +12,12 @@ pub const GATEWAY_VERSIONS: [&str; 3] = ["v1", "v1beta1", "v1alpha3"];
 /// On a Service, with any value: its ports are not translated for Gateways (IS pilot/pkg/model/gateway.go).
 pub const DISABLE_PORT_TRANSLATION: &str = "experimental.istio.io/disable-gateway-port-translation";
 
+/// The version in which EnvoyFilters may be read: there is one.
+pub const ENVOY_FILTER_VERSION: &str = "v1alpha3";
+
+/// An EnvoyFilter; its patches are Envoy's own configuration, in as many forms as there are.
+pub type IstioEnvoyFilter = Object<serde_json::Value, NotUsed>;
+
 /// A Gateway.
 pub type IstioGateway = Object<IstioGatewaySpec, NotUsed>;
 

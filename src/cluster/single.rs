@@ -1,6 +1,6 @@
 //! The watch on a single Secret, made to be there a thousand times: what waits for the next event is a body and three
 //! short strings, a few hundred bytes, where kube-runtime's watcher keeps some 10 kB. It says the same in the same
-//! words ([`watcher::Event`]), lists and watches as that does, and waits as long after a failure.
+//! words (`watcher::Event`), lists and watches as that does, and waits as long after a failure.
 
 use std::{sync::Arc, time::Duration};
 

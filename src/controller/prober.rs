@@ -245,6 +245,8 @@ impl Prober {
         let _permit = self.permits.acquire().await;
         // A host without a name to ask for is no question.
         let name = ask_for(&ask.host, &self.label).unwrap_or_else(|| ask.host.clone());
+        // Envoy takes both versions.
+        let proxy = if ask.proxied { ProxyHeader::V2 } else { proxy };
         let question = Question { proxy, ..Question::new(ask.address, &name, LIMIT) };
         shake(self.dial.as_ref(), &question)
             .await

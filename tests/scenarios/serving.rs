@@ -29,6 +29,7 @@ scenarios!(
     killed_at_each_rung_nothing_is_done_twice,
     two_replicas_nudge_once,
     a_gateway_that_names_another_secret_is_not_asked,
+    a_gateway_that_expects_a_proxy_header_gets_one,
 );
 
 /// A controller over a gateway that serves this pair.
@@ -346,6 +347,22 @@ async fn two_replicas_nudge_once(world: World) {
     let secret = world.gateway_secret().await.expect("there");
     let marker = secret.annotations().get("certs.kyma-project.io/nudged").cloned().unwrap_or_default();
     assert_eq!(marker.matches('@').count(), 1, "{marker}");
+}
+
+async fn a_gateway_that_expects_a_proxy_header_gets_one(world: World) {
+    let (world, mesh) = world.with_gateway(&["a", "b"]).await;
+    mesh.expect_proxy_header().await.expect("an EnvoyFilter");
+    let _keeper = serving(&world, &Ca::new().issue(&[pki::WILDCARD]), json!({})).await;
+    world.condition("x", "Ready", "True", "Ready").await;
+    // A person's word counts more: then none of them answers any more.
+    world.patch_object("x", gateway_patch(json!({"probe": {"proxyProtocol": "None"}}))).await;
+    world.condition("x", "Ready", "Unknown", "Unreachable").await;
+    world.patch_object("x", gateway_patch(json!({"probe": {"proxyProtocol": "V2"}}))).await;
+    world.condition("x", "Ready", "True", "Ready").await;
+}
+
+fn gateway_patch(gateway: Value) -> Value {
+    json!({"spec": {"gateway": gateway}})
 }
 
 async fn a_gateway_that_names_another_secret_is_not_asked(world: World) {

@@ -28,8 +28,10 @@ use crate::{
     lifecycle::ObjectName,
 };
 
-/// How long it takes until a kind that the API server did not know, or would not show, is asked for again.
+/// How long it takes until a kind that the API server would not show is asked for again.
 const AGAIN: Duration = Duration::from_secs(60);
+/// The same for one that it does not know: Istio is seldom installed later.
+const UNKNOWN_AGAIN: Duration = Duration::from_secs(300);
 
 /// A kind, and what is kept of its objects.
 pub(super) trait Kind: 'static {
@@ -151,11 +153,18 @@ impl<K: Kind> Board<K> {
 
     async fn watch(self, scope: Scope) {
         loop {
-            match self.served(scope.as_deref()).await {
-                Ok(api) => self.follow(&scope, api).await,
-                Err(view) => self.set(&scope, view).await,
-            }
-            tokio::time::sleep(AGAIN).await;
+            let wait = match self.served(scope.as_deref()).await {
+                Ok(api) => {
+                    self.follow(&scope, api).await;
+                    AGAIN
+                }
+                Err(view) => {
+                    let wait = if matches!(view, View::Unknown) { UNKNOWN_AGAIN } else { AGAIN };
+                    self.set(&scope, view).await;
+                    wait
+                }
+            };
+            tokio::time::sleep(wait).await;
         }
     }
 

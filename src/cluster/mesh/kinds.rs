@@ -1,6 +1,6 @@
 //! The kinds that are watched, and what is kept of each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use k8s_openapi::api::core::v1::{Pod as PodObject, Service as ServiceObject};
@@ -9,9 +9,11 @@ use kube::{
     core::{ApiResource, GroupVersionKind},
 };
 
+use serde_json::Value;
+
 use super::board::Kind;
 use crate::{
-    api::{GATEWAY_VERSIONS, ISTIO_GROUP, IstioGateway},
+    api::{ENVOY_FILTER_VERSION, GATEWAY_VERSIONS, ISTIO_GROUP, IstioEnvoyFilter, IstioGateway},
     cluster::{
         gateways::{plain_gateway, plain_pod, plain_service},
         gather::from_api,
@@ -112,6 +114,68 @@ impl Kind for Pods {
     }
 }
 
+/// An EnvoyFilter's facts.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct FilterFacts {
+    /// The labels of the pods it is about; empty: all of its namespace.
+    pub(super) selector: BTreeMap<String, String>,
+    /// It has gateways expect a PROXY header before TLS.
+    pub(super) proxy_protocol: bool,
+}
+
+/// Istio's EnvoyFilters.
+pub(super) struct EnvoyFilters;
+
+impl Kind for EnvoyFilters {
+    type Object = IstioEnvoyFilter;
+    type Type = ApiResource;
+    type Plain = FilterFacts;
+    const RESOURCE: &'static str = "envoyfilters.networking.istio.io";
+
+    fn apis(client: &Client, scope: Option<&str>) -> Vec<Api<IstioEnvoyFilter>> {
+        let kind = GroupVersionKind::gvk(ISTIO_GROUP, ENVOY_FILTER_VERSION, "EnvoyFilter");
+        let resource = ApiResource::from_gvk(&kind);
+        vec![match scope {
+            None => Api::all_with(client.clone(), &resource),
+            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        }]
+    }
+
+    fn plain(object: &IstioEnvoyFilter) -> FilterFacts {
+        let labels = object.spec["workloadSelector"]["labels"].as_object().into_iter().flatten();
+        let label = |(name, value): (&String, &Value)| Some((name.clone(), value.as_str()?.to_owned()));
+        let patches = object.spec["configPatches"].as_array().into_iter().flatten();
+        FilterFacts {
+            selector: labels.filter_map(label).collect(),
+            proxy_protocol: patches.into_iter().any(adds_proxy_protocol),
+        }
+    }
+}
+
+/// Whether a patch puts Envoy's filter for the PROXY protocol before the listeners of gateways, by its name or by the
+/// type of its configuration, wherever in the patch those stand.
+fn adds_proxy_protocol(patch: &Value) -> bool {
+    let context = patch["match"]["context"].as_str().unwrap_or("ANY");
+    let removes = patch["patch"]["operation"].as_str() == Some("REMOVE");
+    let applies = ["GATEWAY", "ANY"].contains(&context)
+        && ["LISTENER", "LISTENER_FILTER"].contains(&patch["applyTo"].as_str().unwrap_or_default());
+    applies && !removes && names_proxy_protocol(&patch["patch"]["value"], 8)
+}
+
+fn names_proxy_protocol(value: &Value, depth: usize) -> bool {
+    const NAMES: [&str; 3] = [
+        "proxy_protocol",
+        "envoy.filters.listener.proxy_protocol",
+        "type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
+    ];
+    match value {
+        Value::String(text) => NAMES.contains(&text.as_str()),
+        Value::Array(all) if depth > 0 => all.iter().any(|one| names_proxy_protocol(one, depth - 1)),
+        Value::Object(all) if depth > 0 => all.values().any(|one| names_proxy_protocol(one, depth - 1)),
+        _ => false,
+    }
+}
+
 fn core<K>(client: &Client, scope: Option<&str>) -> Vec<Api<K>>
 where
     K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
@@ -124,4 +188,44 @@ where
 
 fn created(object: &impl Resource) -> DateTime<Utc> {
     object.creation_timestamp().map_or(DateTime::UNIX_EPOCH, |time| from_api(&time))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn expects_header(patch: Value) -> bool {
+        let object = json!({"apiVersion": "networking.istio.io/v1alpha3", "kind": "EnvoyFilter",
+            "metadata": {"name": "f", "namespace": "istio-system"}, "spec": {"configPatches": [patch]}});
+        EnvoyFilters::plain(&serde_json::from_value(object).expect("an EnvoyFilter")).proxy_protocol
+    }
+
+    #[test]
+    fn a_filter_for_the_proxy_protocol_is_found_in_each_form_that_people_use() {
+        let kind = "type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol";
+        let name = json!({"name": "envoy.filters.listener.proxy_protocol"});
+        let typed = json!({"name": "proxy", "typed_config": {"@type": kind}});
+        for filter in [name, typed] {
+            let merged = json!({"listener_filters": [filter, {"name": "envoy.filters.listener.tls_inspector"}]});
+            let patch = json!({"operation": "MERGE", "value": merged});
+            assert!(expects_header(json!({"applyTo": "LISTENER", "match": {"context": "GATEWAY"}, "patch": patch})));
+            let patch = json!({"operation": "INSERT_FIRST", "value": filter});
+            assert!(expects_header(json!({"applyTo": "LISTENER_FILTER", "patch": patch})));
+        }
+    }
+
+    #[test]
+    fn other_patches_are_none_of_it() {
+        let value = json!({"name": "envoy.filters.listener.proxy_protocol"});
+        let patch = |operation: &str| json!({"operation": operation, "value": value});
+        let outbound = json!({"context": "SIDECAR_OUTBOUND"});
+        assert!(!expects_header(json!({"applyTo": "LISTENER", "match": outbound, "patch": patch("MERGE")})));
+        assert!(!expects_header(json!({"applyTo": "LISTENER_FILTER", "patch": patch("REMOVE")})));
+        assert!(!expects_header(json!({"applyTo": "CLUSTER", "patch": patch("MERGE")})));
+        let inspector = json!({"operation": "MERGE", "value": {"name": "envoy.filters.listener.tls_inspector"}});
+        assert!(!expects_header(json!({"applyTo": "LISTENER", "patch": inspector})));
+        assert!(!expects_header(json!(null)));
+    }
 }

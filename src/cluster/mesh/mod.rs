@@ -1,20 +1,23 @@
-//! Who serves a gateway's Secret, watched: every Gateway of the cluster, and the Services and pods of the namespace in
-//! which the Secret lies, as facts only. [`MeshStore::look`] turns them into what is to be asked of whom.
+//! Who serves a gateway's Secret, watched: every Gateway of the cluster, and the Services, pods and EnvoyFilters of the
+//! namespace in which the Secret lies, as facts only. [`MeshStore::look`] turns them into what is to be asked of whom.
 
 mod board;
 mod kinds;
 mod view;
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use kube::Client;
 use tokio::sync::mpsc;
 
 use self::{
     board::{Board, View},
-    kinds::{Gateways, Pods, Services},
+    kinds::{EnvoyFilters, FilterFacts, Gateways, Pods, Services},
 };
-use crate::lifecycle::{ObjectName, Wants};
+use crate::lifecycle::{ObjectName, Proxy, Wants};
 
 pub use view::{Ask, AskedGateway, AskedPod, MeshView};
 
@@ -24,6 +27,7 @@ pub struct MeshStore {
     gateways: Board<Gateways>,
     services: Board<Services>,
     pods: Board<Pods>,
+    filters: Board<EnvoyFilters>,
 }
 
 impl std::fmt::Debug for MeshStore {
@@ -39,7 +43,8 @@ impl MeshStore {
         Self {
             gateways: Board::new(client.clone(), wake.clone()),
             services: Board::new(client.clone(), wake.clone()),
-            pods: Board::new(client, wake),
+            pods: Board::new(client.clone(), wake.clone()),
+            filters: Board::new(client, wake),
         }
     }
 
@@ -63,10 +68,29 @@ impl MeshStore {
         }
         match (gateways, services, pods) {
             (View::Unknown, ..) => MeshView::NotInstalled,
-            (View::Known(gateways), View::Known(services), View::Known(pods)) => {
-                view::view(wants, &gateways, &services, &pods)
-            }
+            (View::Known(gateways), View::Known(services), View::Known(pods)) => match self.filters(wants, by) {
+                Some(filters) => view::view(wants, &gateways, &services, &pods, &filters),
+                None => MeshView::Pending,
+            },
             _ => MeshView::Pending,
+        }
+    }
+
+    /// The EnvoyFilters beside the pods, where the spec asks what they say of the PROXY protocol; `None` until they were
+    /// read. Where they may not be seen none is assumed: a gateway that expects a header then shows as one that does not
+    /// answer.
+    fn filters(&self, wants: &Wants, by: &ObjectName) -> Option<Arc<BTreeMap<ObjectName, FilterFacts>>> {
+        if wants.probe.proxy != Proxy::Auto {
+            self.filters.keep_only(by, &[]);
+            return Some(Arc::default());
+        }
+        let namespace = wants.gateway_secret.namespace.as_str();
+        let view = self.filters.look(Some(namespace), by);
+        self.filters.keep_only(by, &[Some(namespace.to_owned())]);
+        match view {
+            View::Pending => None,
+            View::Denied(_) | View::Unknown => Some(Arc::default()),
+            View::Known(filters) => Some(filters),
         }
     }
 
@@ -92,6 +116,7 @@ impl MeshStore {
         self.gateways.keep_only(by, &[]);
         self.services.keep_only(by, &[]);
         self.pods.keep_only(by, &[]);
+        self.filters.keep_only(by, &[]);
     }
 
     /// Ends the interest of every GatewayCertificate that is not among these.
@@ -99,5 +124,6 @@ impl MeshStore {
         self.gateways.sweep(alive);
         self.services.sweep(alive);
         self.pods.sweep(alive);
+        self.filters.sweep(alive);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use super::kinds::{GatewayFacts, PodFacts, ServiceFacts};
+use super::kinds::{FilterFacts, GatewayFacts, PodFacts, ServiceFacts};
 use chrono::{DateTime, Utc};
 
 use crate::lifecycle::{
@@ -66,6 +66,8 @@ pub struct Ask {
     pub address: SocketAddr,
     /// The host to ask for: a name, or a wildcard.
     pub host: String,
+    /// An EnvoyFilter has the pod expect a PROXY header before TLS.
+    pub proxied: bool,
 }
 
 /// The most Gateways that are looked at for one Secret, as many as a status lists.
@@ -76,12 +78,13 @@ pub(super) fn view(
     gateways: &BTreeMap<ObjectName, GatewayFacts>,
     services: &BTreeMap<ObjectName, ServiceFacts>,
     pods: &BTreeMap<ObjectName, PodFacts>,
+    filters: &BTreeMap<ObjectName, FilterFacts>,
 ) -> MeshView {
     let mut oldest: Vec<&ServiceFacts> = services.values().collect();
     oldest.sort_by_key(|facts| facts.created);
     let services: Vec<Service> = oldest.iter().map(|facts| facts.service.clone()).collect();
     let all: Vec<&Gateway> = gateways.values().map(|facts| &facts.gateway).collect();
-    let look = Look { wants, services: &services, pods };
+    let look = Look { wants, services: &services, pods, filters };
     let named = gateways.get(&wants.gateway);
     let mut seen: Vec<AskedGateway> = named.into_iter().filter_map(|facts| look.gateway(facts, &all)).collect();
     // A Gateway that a person names is one that they expect to see.
@@ -104,6 +107,7 @@ struct Look<'a> {
     wants: &'a Wants,
     services: &'a [Service],
     pods: &'a BTreeMap<ObjectName, PodFacts>,
+    filters: &'a BTreeMap<ObjectName, FilterFacts>,
 }
 
 impl Look<'_> {
@@ -209,7 +213,11 @@ impl Look<'_> {
             if let Some(port) = self.wants.probe.port {
                 address.set_port(port);
             }
-            let ask = Ask { pod: question.pod.uid.clone(), address, host: question.host.clone() };
+            let labels = &question.pod.labels;
+            let proxied = self.filters.values().any(|filter| {
+                filter.proxy_protocol && filter.selector.iter().all(|(label, value)| labels.get(label) == Some(value))
+            });
+            let ask = Ask { pod: question.pod.uid.clone(), address, host: question.host.clone(), proxied };
             asks.entry(question.pod.uid.clone()).or_default().push(ask);
         }
     }

@@ -9,7 +9,7 @@ use std::{
     pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -26,7 +26,11 @@ use kube::{
     runtime::{WatchStreamExt, watcher},
 };
 use serde_json::json;
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    task::JoinSet,
+    time::sleep,
+};
 
 use super::{
     server::serve,
@@ -39,6 +43,8 @@ const DEBOUNCE: Duration = Duration::from_millis(100);
 const START: Duration = Duration::from_secs(2);
 
 struct VirtualPod {
+    /// It closes every connection that does not begin with a PROXY header, version 2.
+    proxied: AtomicBool,
     state: Mutex<Taker>,
     hosts: Vec<String>,
 }
@@ -84,6 +90,10 @@ impl Dial for Table {
                 let pair = { pod.lock() }.pair.clone();
                 if { pod.lock() }.vice != Some(Vice::Reset) {
                     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+                    let mut theirs = theirs;
+                    if pod.proxied.load(Ordering::Relaxed) && !takes_header(&mut theirs).await {
+                        return;
+                    }
                     // What goes wrong shows at the other end.
                     let _ = serve(theirs, &pod.hosts, pair, provider).await;
                 }
@@ -91,6 +101,14 @@ impl Dial for Table {
             Ok(Box::new(ours) as Box<dyn Stream>)
         })
     }
+}
+
+/// Reads a PROXY header without addresses (version 2, 2.2); whether it was one.
+async fn takes_header(stream: &mut (impl AsyncRead + Unpin)) -> bool {
+    let mut header = [0; 16];
+    stream.read_exact(&mut header).await.is_ok()
+        && header.starts_with(b"\r\n\r\n\0\r\nQUIT\n")
+        && header[14..] == [0, 0]
 }
 
 /// A gateway's pods, its Service and its Gateway.
@@ -134,6 +152,22 @@ fn definition() -> CustomResourceDefinition {
     .expect("a definition")
 }
 
+/// Istio's EnvoyFilter, in the same way.
+fn filters_definition() -> CustomResourceDefinition {
+    let any = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    serde_json::from_value(json!({
+        "metadata": {"name": "envoyfilters.networking.istio.io"},
+        "spec": {
+            "group": "networking.istio.io", "scope": "Namespaced",
+            "names": {"kind": "EnvoyFilter", "listKind": "EnvoyFilterList", "plural": "envoyfilters",
+                "singular": "envoyfilter"},
+            "versions": [{"name": "v1alpha3", "served": true, "storage": true, "schema": {"openAPIV3Schema":
+                {"type": "object", "properties": {"spec": any, "status": any}}}}],
+        },
+    }))
+    .expect("a definition")
+}
+
 /// The resource `gateways` of Istio.
 fn gateways(client: &Client, namespace: &str) -> Api<DynamicObject> {
     let kind = GroupVersionKind::gvk("networking.istio.io", "v1", "Gateway");
@@ -141,7 +175,7 @@ fn gateways(client: &Client, namespace: &str) -> Api<DynamicObject> {
 }
 
 impl VirtualMesh {
-    /// Makes the API server know Istio's Gateways.
+    /// Makes the API server know Istio's Gateways and EnvoyFilters.
     ///
     /// # Errors
     /// What the API server refuses.
@@ -149,6 +183,7 @@ impl VirtualMesh {
         let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
         let params = PatchParams::apply("virtual-mesh").force();
         definitions.patch("gateways.networking.istio.io", &params, &Patch::Apply(definition())).await?;
+        definitions.patch("envoyfilters.networking.istio.io", &params, &Patch::Apply(filters_definition())).await?;
         // In the first second after a definition is established its resources may still be unknown.
         for _ in 0..100 {
             if gateways(client, "default").list(&ListParams::default()).await.is_ok() {
@@ -238,7 +273,7 @@ impl VirtualMesh {
         self.pods().create(&PostParams::default(), &pod).await?;
         let refuses = inner.refuses.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let state = Mutex::new(Taker::that_refuses(refuses));
-        let pod = Arc::new(VirtualPod { state, hosts: inner.hosts.clone() });
+        let pod = Arc::new(VirtualPod { proxied: AtomicBool::new(false), state, hosts: inner.hosts.clone() });
         let api: Api<Secret> = Api::namespaced(inner.client.clone(), &inner.namespace);
         if let Some(secret) = api.get_opt(&inner.secret).await? {
             pod.take_up(&secret);
@@ -264,6 +299,29 @@ impl VirtualMesh {
         let pod = self.pods().get_opt(name).await.ok()??;
         let ip: IpAddr = pod.status?.pod_ip?.parse().ok()?;
         self.inner.table.lock().get(&SocketAddr::new(ip, 8443)).cloned()
+    }
+
+    /// Puts Envoy's filter for the PROXY protocol before every pod, as Kyma's option on AWS does.
+    ///
+    /// # Errors
+    /// What the API server refuses.
+    pub async fn expect_proxy_header(&self) -> kube::Result<()> {
+        for pod in self.inner.table.lock().values() {
+            pod.proxied.store(true, Ordering::Relaxed);
+        }
+        let filters = json!([{"name": "envoy.filters.listener.proxy_protocol"}]);
+        let patch = json!({"operation": "MERGE", "value": {"listener_filters": filters}});
+        let object = json!({
+            "apiVersion": "networking.istio.io/v1alpha3", "kind": "EnvoyFilter",
+            "metadata": {"name": "proxy-protocol", "namespace": self.inner.namespace},
+            "spec": {"workloadSelector": {"labels": {"app": self.inner.namespace}},
+                "configPatches": [{"applyTo": "LISTENER", "match": {"context": "GATEWAY"}, "patch": patch}]},
+        });
+        let object: DynamicObject = serde_json::from_value(object).map_err(kube::Error::SerdeError)?;
+        let kind = GroupVersionKind::gvk("networking.istio.io", "v1alpha3", "EnvoyFilter");
+        let resource = ApiResource::from_gvk(&kind);
+        let api = Api::namespaced_with(self.inner.client.clone(), &self.inner.namespace, &resource);
+        api.create(&PostParams::default(), &object).await.map(drop)
     }
 
     /// Gives a pod a vice, or takes it away: then it takes up the next change.

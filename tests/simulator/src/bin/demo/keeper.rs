@@ -48,6 +48,7 @@ const RIGHTS: &[Rule] = &[
     (MESH, "secrets", &[KEPT[1]], &["delete"]),
     (MESH, "pods", &[], LOOK),
     (MESH, "services", &[], LOOK),
+    (MESH, "envoyfilters", &[], LOOK),
     (MESH, "pods/eviction", &[], &["create"]),
     (ANYWHERE, "gateways", &[], LOOK),
     (ANYWHERE, "namespaces", &[], &["list", "watch"]),
