@@ -12,6 +12,11 @@ pub(super) fn next(record: Record, tally: &Tally<'_>, allowance: &Allowance<'_>,
                     Restart, or restart the pods that differ one by one";
         return stop(record, note);
     }
+    if !allowance.may_write {
+        let note = "nobody is evicted, as the gateway's Secret is not certkeeper's to write: see the condition \
+                    SecretCurrent";
+        return stop(record, note);
+    }
     let stale: Vec<_> =
         tally.ready.iter().filter(|(_, standing)| standing.is_evidence()).map(|(pod, _)| *pod).collect();
     let since = record.since.unwrap_or(now);

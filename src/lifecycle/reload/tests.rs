@@ -246,6 +246,24 @@ fn what_is_not_ours_to_write_is_neither_nudged_nor_rolled_back() {
 }
 
 #[test]
+fn nobody_is_evicted_for_an_object_that_may_not_write() {
+    // Suspended after the nudge; and a gateway with files, which needs no nudge.
+    let files = mesh(["a", "b"].map(|name| PodSight { files: true, ..pod(name, leaf("old")) }).to_vec());
+    let mut ladder = Ladder::new(Rung::Restart);
+    let stuck = three([NEW, "old", "old"]);
+    ladder.round(&stuck, 0);
+    assert_eq!(ladder.round(&stuck, 30), Step::Nudge);
+    for (world, mut record) in [(&stuck, ladder.record.clone()), (&files, None)] {
+        for round in 1..20 {
+            let allowance = Allowance { may_write: false, ..allowed(Rung::Restart, &ladder.nudges) };
+            let climb = climb(NEW, world, record.as_ref(), &allowance, at(30 + round * 31));
+            assert_eq!(climb.step, Step::Wait);
+            record = climb.record;
+        }
+    }
+}
+
+#[test]
 fn a_nudge_that_only_the_secret_remembers_counts() {
     let stale = three(["old", "old", "old"]);
     let mut ladder = Ladder::new(Rung::Nudge);
