@@ -14,8 +14,9 @@ use k8s_openapi::{
 use kube::ResourceExt;
 
 use super::{
-    MANAGER, client_ca,
+    client_ca,
     copies::{CopyStore, NamespaceWatch},
+    is_own_manager,
     mesh::{MeshStore, MeshView},
     secrets::{Secrets, Seen, Sight},
     status,
@@ -347,7 +348,28 @@ fn unsupported(spec: &GatewayCertificateSpec, byo: bool) -> Vec<String> {
         ("spec.gateway.management", gateway.management.is_some_and(|m| m != api::GatewayManagement::Observe)),
         ("spec.gateway.policy", gateway.policy.is_some()),
     ];
-    fields.into_iter().filter(|(_, set)| *set).map(|(field, _)| field.to_owned()).collect()
+    let fields = fields.into_iter().filter(|(_, set)| *set).map(|(field, _)| field.to_owned());
+    fields.chain(spec.targets.iter().filter_map(unknown_selector)).collect()
+}
+
+/// A selector that Kubernetes would refuse: taken by its letter it would select nothing, or everything.
+fn unknown_selector(target: &api::Target) -> Option<String> {
+    let expressions = target.namespace_selector.as_ref()?.match_expressions.as_deref().unwrap_or_default();
+    let wrong = expressions.iter().find(|expression| {
+        let values = expression.values.as_ref().is_some_and(|values| !values.is_empty());
+        match expression.operator.as_str() {
+            "In" | "NotIn" => !values,
+            "Exists" | "DoesNotExist" => values,
+            _ => true,
+        }
+    })?;
+    Some(format!(
+        "the operator \"{}\" with {} values in namespaceSelector.matchExpressions of target {} (In and NotIn have values, \
+         Exists and DoesNotExist have none)",
+        wrong.operator,
+        wrong.values.as_ref().map_or(0, Vec::len),
+        target.name
+    ))
 }
 
 pub(super) fn value<'a>(secret: &'a Secret, key: &str) -> Option<&'a [u8]> {
@@ -462,7 +484,7 @@ pub(super) fn last_writer(managers: &[ManagedFieldsEntry]) -> Option<Undo> {
             let fields = &entry.fields_v1.as_ref()?.0;
             let writes_data = fields.get("f:data").is_some();
             let at = entry.time.as_ref().map(from_api)?;
-            (writes_data && !manager.starts_with(MANAGER)).then(|| Undo { manager: manager.to_owned(), at })
+            (writes_data && !is_own_manager(manager)).then(|| Undo { manager: manager.to_owned(), at })
         })
         .max_by(|a, b| (a.at, &a.manager).cmp(&(b.at, &b.manager)))
 }

@@ -19,7 +19,7 @@ const SLICE: Duration = Duration::from_secs(2);
 /// How long calls are waited for when nothing more can be begun: a new source is not kept waiting by whoever hangs.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How soon calls that are still under way are looked after.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Bounds the calls about copies.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use futures::{StreamExt, future::join_all};
+use futures::{FutureExt, StreamExt, future::join_all};
 use kube::{
     Api, Client, ResourceExt,
     runtime::{
@@ -17,7 +17,10 @@ use kube::{
         watcher,
     },
 };
-use tokio::sync::{RwLock, mpsc};
+use tokio::{
+    sync::{RwLock, mpsc},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -41,7 +44,7 @@ use crate::{
 mod fan_out;
 mod prober;
 
-use fan_out::FanOut;
+use fan_out::{FanOut, LOOK_AGAIN};
 use prober::Prober;
 
 /// Without any event, each object is looked at again after this time at the latest. That costs no API call.
@@ -56,6 +59,10 @@ const LAST_RETRY: Duration = Duration::from_secs(60);
 const WAKE_QUEUE: usize = 1024;
 /// How long work in progress is waited for at the end; less than a pod's usual 30 s.
 const GRACE: Duration = Duration::from_secs(20);
+/// For so long after the start all served namespaces are waited for before anything is decided.
+const LISTED_WITHIN: Duration = Duration::from_secs(10);
+/// The wait until they are looked for again.
+const NOT_LISTED: Duration = Duration::from_millis(50);
 /// Objects worked on at the same time.
 const CONCURRENCY: u16 = 4;
 
@@ -79,6 +86,7 @@ pub struct Runtime {
 
 struct Context {
     runtime: Runtime,
+    began: Instant,
     eyes: Eyes,
     fan_out: FanOut,
     prober: Prober,
@@ -122,7 +130,18 @@ pub async fn run(runtime: Runtime, stop: CancellationToken) {
     let stores = controllers.iter().map(|(_, controller)| controller.store()).collect();
     let recorder = Recorder::new(runtime.client.clone(), runtime.instance.clone());
     let (written, working, failures) = (Mutex::default(), Arc::default(), Mutex::default());
-    let context = Arc::new(Context { runtime, eyes, fan_out, prober, recorder, stores, written, working, failures });
+    let context = Arc::new(Context {
+        runtime,
+        began: Instant::now(),
+        eyes,
+        fan_out,
+        prober,
+        recorder,
+        stores,
+        written,
+        working,
+        failures,
+    });
     let mut senders = BTreeMap::new();
     let mut running = Vec::new();
     for (namespace, controller) in controllers {
@@ -260,9 +279,28 @@ impl Context {
         others
     }
 
+    /// The settings, with those namespaces alone whose GatewayCertificates are known: an owner that was not listed yet is
+    /// not gone (law 9). `None`: some are not, and it is too early to go on without them.
+    fn listed(&self) -> Option<Settings> {
+        let settings = &self.runtime.settings;
+        let ready = |store: &Store<GatewayCertificate>| store.wait_until_ready().now_or_never().is_some();
+        let namespaces: Vec<String> = settings
+            .namespaces
+            .iter()
+            .zip(&self.stores)
+            .filter(|(_, store)| ready(store))
+            .map(|(namespace, _)| namespace.clone())
+            .collect();
+        let all = namespaces.len() == settings.namespaces.len();
+        (all || self.began.elapsed() > LISTED_WITHIN).then(|| Settings { namespaces, ..settings.clone() })
+    }
+
     /// One round: look, decide, act. `Err(Stale)` asks for another.
     async fn round(&self, object: &mut GatewayCertificate) -> Result<Requeue, CallError> {
-        let settings = &self.runtime.settings;
+        let settings = &match self.listed() {
+            Some(settings) => settings,
+            None => return Ok(Requeue::requeue(NOT_LISTED)),
+        };
         let now = self.runtime.clock.now();
         let seen = self.eyes.secrets.changes(&name_of(object));
         let mut observed = gather(object, self.others(object), &self.eyes, settings);
@@ -293,7 +331,9 @@ impl Context {
         if !plan.copies.is_empty() {
             return Ok(Requeue::requeue(self.distribute(plan.copies, object, seen).await));
         }
-        let wait = plan.wake_at.and_then(|at| (at - now).to_std().ok()).map_or(RESYNC, |wait| wait.min(RESYNC));
+        // Nobody wakes an object when a call that took too long ends badly after all: it looks by itself.
+        let longest = if self.eyes.copies.is_busy() { LOOK_AGAIN } else { RESYNC };
+        let wait = plan.wake_at.and_then(|at| (at - now).to_std().ok()).map_or(longest, |wait| wait.min(longest));
         Ok(Requeue::requeue(wait.max(Duration::from_millis(1))))
     }
 

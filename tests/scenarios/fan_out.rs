@@ -195,6 +195,18 @@ async fn hanging_namespaces_delay_neither_the_others_nor_the_gateway() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_was_left_behind_and_then_fails_is_tried_again_without_any_event() {
+    let (world, _) = faulty(Fault::Hangs, 3, 1).await;
+    let pair = Ca::new().issue(&[pki::WILDCARD]);
+    asked(&world, &pair).await;
+    let _keeper = keeper(&world, world.client.clone());
+    world.eventually("the others have it", || async { (current(&world, 3, &pair).await == 2).then_some(()) }).await;
+    // From now on all is well; the call that hangs ends after its 15 s, and nothing else happens.
+    world.server.as_ref().expect("in memory").clear_gate();
+    world.eventually("all have it", || async { (current(&world, 3, &pair).await == 3).then_some(()) }).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failing_namespace_is_tried_again_with_growing_waits_and_told_once() {
     let (world, places) = faulty(Fault::Refuses, 3, 1).await;
     let pair = Ca::new().issue(&[pki::WILDCARD]);

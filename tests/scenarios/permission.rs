@@ -10,6 +10,7 @@ scenarios!(
     an_ungranted_secret_is_not_touched_and_no_call_is_made,
     fields_whose_work_is_not_done_yet_are_refused_and_never_ignored,
     without_a_source_the_message_asks_for_one,
+    a_selector_that_kubernetes_would_refuse_is_not_taken_by_its_letter,
     the_source_must_not_be_the_gateways_own_secret,
 );
 
@@ -42,6 +43,24 @@ async fn fields_whose_work_is_not_done_yet_are_refused_and_never_ignored(world: 
     assert!(world.gateway_secret().await.is_none());
     world.patch_object("x", json!({"spec": {"gateway": {"management": null}}})).await;
     world.promoted(&pair).await;
+}
+
+async fn a_selector_that_kubernetes_would_refuse_is_not_taken_by_its_letter(world: World) {
+    world.supply(&Ca::new().issue(&[pki::WILDCARD])).await;
+    for expression in [
+        json!({"key": "a", "operator": "in", "values": ["b"]}),
+        json!({"key": "a", "operator": "NotIn", "values": []}),
+        json!({"key": "a", "operator": "Exists", "values": ["b"]}),
+    ] {
+        let target = json!({"name": "t", "secretName": "copy", "layout": "certificate-only",
+            "namespaceSelector": {"matchExpressions": [expression]}});
+        world.ask(json!({"targets": [target]})).await;
+        let keeper = world.keeper();
+        let message = world.condition("x", "Accepted", "False", "NotYetSupported").await;
+        assert!(message.contains("of target t"), "{message}");
+        drop(keeper);
+        world.objects().delete("x", &Default::default()).await.expect("deleted");
+    }
 }
 
 async fn without_a_source_the_message_asks_for_one(world: World) {

@@ -14,8 +14,9 @@ use kube::{ResourceExt, core::PartialObjectMeta};
 use crate::{
     api,
     cluster::{
-        MANAGED_BY, MANAGER,
+        MANAGED_BY,
         gather::{LAST_APPLIED, foreign, from_api, parse_undone, version_of},
+        is_own_manager,
     },
     lifecycle::{Undo, targets::Copy},
 };
@@ -109,7 +110,7 @@ fn writers(managers: &[ManagedFieldsEntry]) -> (String, Option<Undo>) {
         let keys = fields.0.get("f:data").and_then(|data| data.as_object());
         let keys = keys.into_iter().flat_map(|data| data.keys()).filter_map(|key| key.strip_prefix("f:"));
         let note = fields.0.pointer("/f:metadata/f:annotations").and_then(|a| a.get(format!("f:{}", api::COPY)));
-        if manager.starts_with(MANAGER) {
+        if is_own_manager(manager) {
             ours.extend(keys.map(str::to_owned));
             continue;
         }

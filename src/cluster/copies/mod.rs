@@ -178,6 +178,12 @@ impl CopyStore {
         result
     }
 
+    /// Some call about a copy is under way.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.lock().notes.values().any(|note| note.busy)
+    }
+
     /// Marks a place as being worked on; `false` if somebody is at it already.
     pub fn begin(&self, place: &ObjectName) -> bool {
         self.update_note(place, |note| !std::mem::replace(&mut note.busy, true))
