@@ -411,7 +411,8 @@ impl World {
     }
 
     /// Watches for a while that nothing in the two namespaces changes: law 4's silence. It begins when the controller
-    /// has answered the newest generation of each object and has looked at its gateway: until then a status is still due.
+    /// has answered the newest generation of each object, has looked at its gateway, and has done what followed from
+    /// that (the keep-sake is written after the status that a test waited for): until then a write is still due.
     pub async fn is_silent(&self) {
         self.eventually_or("the newest generation of each object is answered", || async {
             let objects = self.objects().list(&ListParams::default()).await.expect("readable");
@@ -422,6 +423,13 @@ impl World {
                 })
             };
             objects.iter().find(behind).map_or(Ok(()), |object| Err(object.name_any()))
+        })
+        .await;
+        self.eventually_or("half a second passes without a write", || async {
+            let before = self.versions().await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let after = self.versions().await;
+            if before == after { Ok(()) } else { Err((before, after)) }
         })
         .await;
         let before = self.versions().await;
