@@ -106,6 +106,7 @@ fn observed(source: Bundle, stored: Kept) -> Observed {
         targets: Vec::new(),
         delete_targets: false,
         unsupported: Vec::new(),
+        invalid: None,
     };
     let object = Object {
         name: us(),
@@ -136,6 +137,7 @@ fn observed(source: Bundle, stored: Kept) -> Observed {
         namespaces: Namespaces::NotNeeded,
         copies: Copies::default(),
         failure: None,
+        not_evicted: None,
     }
 }
 

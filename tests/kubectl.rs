@@ -72,6 +72,9 @@ async fn a_bad_object_is_refused_with_a_message_that_says_what_to_do() -> Outcom
         ("{byo: {secretRef: {name: x}}, gardener: {}}", "byo.secretRef and gardener exclude each other"),
         ("{mode: Gardener, byo: {secretRef: {name: x}}}", "remove byo.secretRef, or set mode to BYO"),
         ("{domain: '*.example.com'}", "domain must be a DNS name in lower case without a leading \"*.\""),
+        ("{gateway: {reload: {deadline: 30}}}", "spec.gateway.reload.deadline: Invalid value: \"integer\""),
+        ("{gateway: {reload: {deadline: 30 s}}}", "spec.gateway.reload.deadline: Invalid value: \"30 s\""),
+        ("{gardener: {renewBefore: 30d}}", "spec.gardener.renewBefore: Invalid value: \"30d\""),
         ("{mode: Byo}", "supported values: \"Auto\", \"BYO\", \"Gardener\""),
         ("{domain: example.com, domian: x}", "unknown field \"spec.domian\""),
     ];

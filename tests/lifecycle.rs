@@ -145,7 +145,14 @@ fn mesh() -> impl Strategy<Value = Mesh> {
         };
         let pods = pods.into_iter().enumerate().map(pod).collect();
         let name = ObjectName::new("kyma-system", "kyma-gateway");
-        Mesh::Known(vec![GatewaySight { name, generation: 1, pods, unasked: Vec::new(), rivals: Vec::new() }])
+        Mesh::Known(vec![GatewaySight {
+            name,
+            generation: 1,
+            pods,
+            unasked: Vec::new(),
+            missing: false,
+            rivals: Vec::new(),
+        }])
     });
     prop_oneof![1 => Just(Mesh::Off), 1 => Just(Mesh::Pending), 1 => Just(Mesh::NotInstalled), 8 => pods]
 }
@@ -164,6 +171,7 @@ fn observed() -> impl Strategy<Value = Observed> {
                 pods: 0,
                 evicted: 0,
                 pod: None,
+                uid: None,
             });
             let forget = forget.and_then(|index| MATERIALS[index].leaf().map(|leaf| leaf.fingerprint.to_string()));
             let wants = Wants {
@@ -185,6 +193,7 @@ fn observed() -> impl Strategy<Value = Observed> {
                 targets: Vec::new(),
                 delete_targets: false,
                 unsupported: Vec::new(),
+                invalid: None,
             };
             let object = Object {
                 name: us(),
@@ -209,6 +218,7 @@ fn observed() -> impl Strategy<Value = Observed> {
                 namespaces: Namespaces::NotNeeded,
                 copies: Copies::default(),
                 failure: None,
+                not_evicted: None,
             }
         },
     )

@@ -85,7 +85,7 @@ pub struct GardenerRequest {
     pub issuer_ref: Option<IssuerRef>,
     /// How long before its end the certificate is renewed, e.g. "720h0m0s"; at least five minutes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 2, max = 32))]
+    #[schemars(length(min = 2, max = 32), regex(pattern = r"^([0-9]+(h|m|s))+$"))]
     pub renew_before: Option<String>,
     /// Kind and size of the private key.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -244,9 +244,10 @@ pub struct Reload {
     /// The highest rung of the ladder that may be used. Default: Nudge.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub up_to: Option<ReloadRung>,
-    /// How long Istio's own push is waited for, e.g. "30s".
+    /// How long each rung has to work, Istio's own push among them, e.g. "30s" or "1m30s"; at least 5s, which is what less counts
+    /// as.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 2, max = 32))]
+    #[schemars(length(min = 2, max = 32), regex(pattern = r"^([0-9]+(h|m|s))+$"))]
     pub deadline: Option<String>,
 }
 

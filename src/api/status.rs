@@ -172,12 +172,15 @@ pub struct ReloadStatus {
     /// How many ready pods there were when the first was evicted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pods: Option<i32>,
-    /// How many pods were evicted.
+    /// How many pods were evicted and seen to go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evicted: Option<i32>,
-    /// The pod that was evicted last.
+    /// The pod that was chosen last to be evicted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod: Option<String>,
+    /// Its uid, until it was seen to go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
 }
 
 /// The copies.

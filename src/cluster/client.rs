@@ -122,12 +122,14 @@ pub fn guarded_by(client: Client, gate: &Gate) -> Client {
         let (client, gate) = (client.clone(), gate.clone());
         async move {
             let watch = is_watch(&request);
+            // Here it is a PodDisruptionBudget that asks to wait, and it means nothing but this pod.
+            let eviction = request.uri().path().ends_with("/eviction");
             if !watch && gate.is_shut() {
                 let message = "the API server asked to wait before the next request";
                 return Err(kube::Error::Api(Status::failure(message, "TooManyRequests").with_code(429).boxed()));
             }
             let response = client.send(request).await?;
-            if let Some(wait) = asked_to_wait(&response) {
+            if let Some(wait) = asked_to_wait(&response).filter(|_| !eviction) {
                 *gate.lock() = Some(Instant::now() + wait);
             }
             if watch && response.status() == StatusCode::GONE { in_stream(response).await } else { Ok(response) }

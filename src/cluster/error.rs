@@ -13,6 +13,17 @@ pub enum CallError {
     Failed(FailureKind, String),
 }
 
+impl CallError {
+    /// What was said of a call that did not succeed.
+    #[must_use]
+    pub fn words(&self) -> Option<String> {
+        match self {
+            Self::Stale => None,
+            Self::Failed(_, words) => Some(words.clone()),
+        }
+    }
+}
+
 /// How long a single call may take.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -47,6 +58,12 @@ pub fn classify(error: &kube::Error) -> CallError {
             }
             400 | 403 | 404 | 405 | 413 | 415 | 422 => {
                 CallError::Failed(FailureKind::Rejected, sanitize(&status.message))
+            }
+            // A PodDisruptionBudget that forbids an eviction stands in the causes alone.
+            429 => {
+                let causes = status.details.iter().flat_map(|details| &details.causes).map(|cause| &cause.message);
+                let words: Vec<&str> = std::iter::once(&status.message).chain(causes).map(String::as_str).collect();
+                CallError::Failed(FailureKind::Transient, sanitize(&words.join(" ")))
             }
             _ => CallError::Failed(FailureKind::Transient, sanitize(&status.message)),
         },

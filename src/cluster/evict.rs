@@ -13,18 +13,21 @@ use crate::lifecycle::{FailureKind, reload::Eviction};
 /// its name is there, is no failure.
 ///
 /// # Errors
-/// Says which right is missing, or what the API server said.
-pub async fn evict(client: &Client, eviction: &Eviction) -> Result<(), String> {
+/// Says which right is missing, which PodDisruptionBudget forbids it, or what else the API server said.
+pub async fn evict(client: &Client, eviction: &Eviction) -> Result<(), CallError> {
     let api: Api<Pod> = Api::namespaced(client.clone(), &eviction.pod.namespace);
     let preconditions = Preconditions { uid: Some(eviction.uid.clone()), resource_version: None };
     let delete_options = Some(DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() });
     let params = EvictParams { delete_options, ..EvictParams::default() };
+    let failed =
+        |kind, said: &str| CallError::Failed(kind, format!("pod {} could not be evicted: {said}", eviction.pod));
     match bounded(api.evict(&eviction.pod.name, &params)).await {
         Ok(_) | Err(CallError::Stale) => Ok(()),
-        Err(CallError::Failed(FailureKind::Denied, said)) => Err(format!(
-            "pod {} could not be evicted: grant the verb create on pods/eviction in namespace {} (API server: {said})",
-            eviction.pod, eviction.pod.namespace
-        )),
-        Err(CallError::Failed(_, said)) => Err(format!("pod {} could not be evicted: {said}", eviction.pod)),
+        Err(CallError::Failed(FailureKind::Denied, said)) => {
+            let namespace = &eviction.pod.namespace;
+            let rule = format!("grant the verb create on pods/eviction in namespace {namespace} (API server: {said})");
+            Err(failed(FailureKind::Denied, &rule))
+        }
+        Err(CallError::Failed(kind, said)) => Err(failed(kind, &said)),
     }
 }

@@ -128,6 +128,7 @@ pub fn gather(object: &GatewayCertificate, others: Others, eyes: &Eyes, settings
         namespaces,
         copies,
         failure: None,
+        not_evicted: None,
     }
 }
 
@@ -214,10 +215,22 @@ fn up_to(spec: &GatewayCertificateSpec) -> Rung {
 
 /// How long each rung of the ladder has. What admission let pass and cannot be read is the default.
 fn deadline(spec: &GatewayCertificateSpec) -> chrono::Duration {
-    let reload = spec.gateway.as_ref().and_then(|gateway| gateway.reload.as_ref());
-    let text = reload.and_then(|reload| reload.deadline.as_deref());
-    let span = text.and_then(|text| text.parse::<jiff::SignedDuration>().ok());
-    span.and_then(|span| chrono::Duration::try_seconds(span.as_secs())).unwrap_or(DEFAULT_DEADLINE).max(LEAST_DEADLINE)
+    deadline_text(spec).and_then(duration).unwrap_or(DEFAULT_DEADLINE).max(LEAST_DEADLINE)
+}
+
+fn deadline_text(spec: &GatewayCertificateSpec) -> Option<&str> {
+    spec.gateway.as_ref()?.reload.as_ref()?.deadline.as_deref()
+}
+
+fn duration(text: &str) -> Option<chrono::Duration> {
+    let span = text.parse::<jiff::SignedDuration>().ok().filter(|span| !span.is_negative())?;
+    chrono::Duration::try_seconds(span.as_secs())
+}
+
+/// The CRD's pattern lets nothing pass that is no duration but numbers that are too large; an older CRD has no pattern.
+fn invalid_deadline(spec: &GatewayCertificateSpec) -> Option<String> {
+    let text = deadline_text(spec).filter(|text| duration(text).is_none())?;
+    Some(format!("spec.gateway.reload.deadline \"{text}\" is no duration: give it as 30s, 5m or 1m30s"))
 }
 
 fn facts_of(object: &GatewayCertificate, name: ObjectName, wants: Wants) -> Object {
@@ -278,6 +291,7 @@ pub fn wants(namespace: &str, spec: &GatewayCertificateSpec) -> Wants {
         targets: spec.targets.iter().map(target).collect(),
         delete_targets: spec.deletion_policy == api::DeletionPolicy::DeleteTargets,
         unsupported: unsupported(spec, source.is_some()),
+        invalid: spec.targets.iter().find_map(invalid_selector).or_else(|| invalid_deadline(spec)),
         source,
     }
 }
@@ -348,12 +362,11 @@ fn unsupported(spec: &GatewayCertificateSpec, byo: bool) -> Vec<String> {
         ("spec.gateway.management", gateway.management.is_some_and(|m| m != api::GatewayManagement::Observe)),
         ("spec.gateway.policy", gateway.policy.is_some()),
     ];
-    let fields = fields.into_iter().filter(|(_, set)| *set).map(|(field, _)| field.to_owned());
-    fields.chain(spec.targets.iter().filter_map(unknown_selector)).collect()
+    fields.into_iter().filter(|(_, set)| *set).map(|(field, _)| field.to_owned()).collect()
 }
 
 /// A selector that Kubernetes would refuse: taken by its letter it would select nothing, or everything.
-fn unknown_selector(target: &api::Target) -> Option<String> {
+fn invalid_selector(target: &api::Target) -> Option<String> {
     let expressions = target.namespace_selector.as_ref()?.match_expressions.as_deref().unwrap_or_default();
     let wrong = expressions.iter().find(|expression| {
         let values = expression.values.as_ref().is_some_and(|values| !values.is_empty());
@@ -364,11 +377,12 @@ fn unknown_selector(target: &api::Target) -> Option<String> {
         }
     })?;
     Some(format!(
-        "the operator \"{}\" with {} values in namespaceSelector.matchExpressions of target {} (In and NotIn have values, \
-         Exists and DoesNotExist have none)",
+        "namespaceSelector.matchExpressions of target {} has the operator \"{}\" with {} values for label {}: In and NotIn take \
+         values, Exists and DoesNotExist take none, and there is no other",
+        target.name,
         wrong.operator,
         wrong.values.as_ref().map_or(0, Vec::len),
-        target.name
+        wrong.key
     ))
 }
 

@@ -143,11 +143,12 @@ fn read_reload(reload: &ReloadStatus) -> Record {
         pods: length(reload.pods.unwrap_or_default()),
         evicted: length(reload.evicted.unwrap_or_default()),
         pod: reload.pod.clone(),
+        uid: reload.uid.clone(),
     }
 }
 
 fn write_reload(record: &Record) -> ReloadStatus {
-    let count = |n: usize| Some(number(n)).filter(|_| record.evicted > 0);
+    let count = |n: usize| Some(number(n)).filter(|_| record.rung == Rung::Restart);
     ReloadStatus {
         fingerprint: record.fingerprint.clone(),
         rung: record.rung.as_str().to_owned(),
@@ -156,6 +157,7 @@ fn write_reload(record: &Record) -> ReloadStatus {
         pods: count(record.pods),
         evicted: count(record.evicted),
         pod: record.pod.clone(),
+        uid: record.uid.clone(),
     }
 }
 

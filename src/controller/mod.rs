@@ -321,13 +321,14 @@ impl Context {
             self.tell(&told, object).await?;
             return Err(error);
         }
-        self.tell(&plan, object).await?;
         if let Some(eviction) = &plan.evict
-            && let Err(words) = evict(&self.runtime.client, eviction).await
+            && let Err(error) = evict(&self.runtime.client, eviction).await
         {
-            // The next deadline tries again: the pod is still there.
-            tracing::warn!(object = %name_of(object), "{words}");
+            observed.not_evicted = error.words();
+            self.tell(&decide(&observed, now, settings), object).await?;
+            return Err(error);
         }
+        self.tell(&plan, object).await?;
         if !plan.copies.is_empty() {
             return Ok(Requeue::requeue(self.distribute(plan.copies, object, seen).await));
         }

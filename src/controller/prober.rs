@@ -260,7 +260,13 @@ impl Prober {
         let before = probing.known.get(&ask);
         let answered = served.is_ok() || before.is_some_and(|known| known.answered);
         let answer = match served {
-            Err((reason, message)) => Answer::Failed { reason, message, answered_before: answered },
+            // The same failure in other words is no news: each would be a write of the status.
+            Err((reason, message)) => match before.map(|known| &known.answer) {
+                Some(Answer::Failed { reason: same, message, .. }) if *same == reason => {
+                    Answer::Failed { reason, message: message.clone(), answered_before: answered }
+                }
+                _ => Answer::Failed { reason, message, answered_before: answered },
+            },
             Ok(chain) => match before.map(|known| &known.answer) {
                 Some(Answer::Leaf(leaf)) if leaf.fingerprint == chain.fingerprint.to_string() => {
                     Answer::Leaf(leaf.clone())
@@ -291,8 +297,8 @@ impl Probing {
             state: pod.state,
             files: pod.files,
         };
-        let AskedGateway { name, generation, pods, unasked, rivals } = gateway;
-        GatewaySight { name, generation, pods: pods.into_iter().map(pod).collect(), unasked, rivals }
+        let AskedGateway { name, generation, pods, unasked, missing, rivals } = gateway;
+        GatewaySight { name, generation, pods: pods.into_iter().map(pod).collect(), unasked, missing, rivals }
     }
 }
 

@@ -19,6 +19,9 @@ pub(super) fn accept(object: &Object, settings: &Settings) -> Result<(), (Reason
     if !wants.unsupported.is_empty() {
         return Err((Reason::NotYetSupported, unsupported(wants)));
     }
+    if let Some(wrong) = &wants.invalid {
+        return Err((Reason::InvalidSpec, wrong.clone()));
+    }
     let secret = &wants.gateway_secret;
     if !settings.permits(secret) {
         return Err((

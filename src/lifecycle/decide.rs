@@ -57,9 +57,15 @@ pub fn decide(observed: &Observed, now: DateTime<Utc>, settings: &Settings) -> P
         true => candidates.pair(choice).map(|pair| pair.fingerprint().to_string()),
         false => observed.gateway.stored().and_then(Stored::fingerprint),
     };
-    let pods = served(&observed.mesh, fingerprint.as_deref(), climb.as_ref(), &observed.object.previous, now);
+    let previous = &observed.object.previous;
+    let mut pods = served(&observed.mesh, fingerprint.as_deref(), climb.as_ref(), previous, now);
+    if observed.not_evicted.is_some() && pods.condition.reason == Reason::Reloading.as_str() {
+        pods.condition.reason = Reason::EvictionFailed.as_str().to_owned();
+    }
     let evict = match climb.as_ref().map(|climb| &climb.step) {
-        Some(Step::Evict(eviction)) if observed.failure.is_none() => Some(eviction.clone()),
+        Some(Step::Evict(eviction)) if observed.failure.is_none() && observed.not_evicted.is_none() => {
+            Some(eviction.clone())
+        }
         _ => None,
     };
     let pace = pace(&observed.mesh, climb.as_ref(), &pods, now);
@@ -138,6 +144,9 @@ fn choose<'a>(
             }
             None => climb.note += ", and there is no last good pair as good as it: supply another",
         }
+    }
+    if let (Step::Evict(_), Some(words)) = (&climb.step, &observed.not_evicted) {
+        climb.note.clone_from(words);
     }
     let nudge = climb.step == Step::Nudge && observed.failure.is_none();
     let nudges = observed.gateway.stored().map(|stored| stored.nudged.clone()).unwrap_or_default();

@@ -134,6 +134,8 @@ pub struct Observed {
     pub copies: Copies,
     /// A write of the plan before this one that did not succeed.
     pub failure: Option<Failure>,
+    /// Why the pod of the plan before this one could not be evicted, in words.
+    pub not_evicted: Option<String>,
 }
 
 /// The facts of a GatewayCertificate.
@@ -209,6 +211,8 @@ pub struct Wants {
     pub delete_targets: bool,
     /// Fields that are set and whose work this version does not do.
     pub unsupported: Vec<String>,
+    /// A field's value that cannot be used, in words.
+    pub invalid: Option<String>,
 }
 
 /// How a gateway's pods are asked what they serve.

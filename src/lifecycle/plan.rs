@@ -19,7 +19,7 @@ pub struct Plan {
     /// What to do about the copies, after the status is published: it records where they lie (law 5), and nobody who
     /// looks at it waits for a thousand writes.
     pub copies: Vec<CopyAction>,
-    /// The pod to evict, after the status is published: it is what remembers that.
+    /// The pod to evict, before the status is published: it tells that that failed.
     pub evict: Option<Eviction>,
     /// How often the gateway's pods are to be asked.
     pub pace: Pace,

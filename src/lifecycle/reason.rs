@@ -66,9 +66,9 @@ reasons! {
     BeingDeleted,
     /// Somebody else owns the Secret: see the message; for the gateway's, managementPolicy Manage takes over.
     ForeignOwner,
-    /// The spec says that nothing be written.
+    /// The spec says that nothing be written but this status.
     ObserveOnly,
-    /// suspend is true: nothing is written.
+    /// suspend is true: nothing is written but this status.
     Suspended,
     /// A write failed and is tried again.
     WriteFailed,
@@ -101,13 +101,14 @@ reasons! {
     RolledBack,
     /// The pair was written again in other bytes, because some pod did not take it up.
     Nudged,
-    /// A pod that did not take the pair up was evicted.
+    /// A pod that did not take the pair up was evicted, and was seen to go.
     Evicted,
     /// A pod could not be evicted: the message says why; it is tried again.
     EvictionFailed,
     /// Some ready pod was not seen to serve the certificate: see the condition Served.
     NotServed,
-    /// Source, Secret, copies and every ready gateway pod are as they should be.
+    /// The source is good, the gateway's Secret current, and every ready gateway pod serves it. Copies have a condition of
+    /// their own: Distributed.
     Ready,
     /// The object is not accepted: see the condition Accepted.
     NotAccepted,

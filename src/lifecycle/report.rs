@@ -10,7 +10,7 @@ use super::{
     observed::{FailureKind, ObjectName, Observed, Slot, Source},
     plan::{Action, CertificateSummary, Condition, ConditionStatus, Entry, FindingSummary, Plan, Status, Write},
     reason::Reason,
-    reload::{Climb, Rung, Step},
+    reload::{Climb, Rung},
     served::Served,
     stance::Stance,
     targets::Distribution,
@@ -175,8 +175,12 @@ impl Report<'_> {
         let before = previous.condition("Served");
         let told = |reason: &str| before.is_some_and(|before| before.reason == reason);
         let mut entries = Vec::new();
-        if let Some(Step::Evict(eviction)) = self.climb.map(|climb| &climb.step) {
-            let message = format!("pod {} is evicted: it does not take up the certificate", eviction.pod);
+        if let (Some(record), Some(before)) = (&status.reload, &previous.reload)
+            && record.fingerprint == before.fingerprint
+            && record.evicted > before.evicted
+        {
+            let pod = record.pod.as_deref().unwrap_or_default();
+            let message = format!("pod {pod} was evicted, as it did not take up the certificate");
             entries.push(entry(self.now, Reason::Evicted, message, None, true));
         }
         // A nudge whose status was lost, with a crash or to another replica: the Secret itself tells of it.
@@ -198,8 +202,10 @@ impl Report<'_> {
         {
             entries.push(entry(self.now, Reason::Served, now.message.clone(), None, false));
         }
-        if now.reason == differs && !told(differs) {
-            entries.push(entry(self.now, Reason::Differs, now.message.clone(), None, true));
+        for reason in [Reason::Differs, Reason::EvictionFailed] {
+            if now.reason == reason.as_str() && !told(&now.reason) {
+                entries.push(entry(self.now, reason, now.message.clone(), None, true));
+            }
         }
         entries
     }

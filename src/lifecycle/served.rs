@@ -98,13 +98,16 @@ fn verdict(
 ) -> (ConditionStatus, Reason, String) {
     use ConditionStatus::{False, True, Unknown};
     let (serving, ready) = (tally.serving(), tally.ready.len());
+    let doubts: Vec<&str> = gateways.iter().flat_map(|gateway| &gateway.unasked).map(String::as_str).collect();
+    if gateways.iter().all(|gateway| gateway.missing) {
+        return (Unknown, Reason::NoGateway, doubts.join("; "));
+    }
     if ready == 0 {
         let names: Vec<String> = gateways.iter().map(|gateway| gateway.name.to_string()).collect();
         let message = format!("no ready pod serves Gateway {}", names.join(" or "));
         return (Unknown, Reason::NoPods, message);
     }
     let note = climb.map(|climb| climb.note.as_str()).filter(|note| !note.is_empty());
-    let doubts: Vec<&str> = gateways.iter().flat_map(|gateway| &gateway.unasked).map(String::as_str).collect();
     if tally.all_serve() && doubts.is_empty() {
         let pods =
             if ready == 1 { "the only ready pod serves".to_owned() } else { format!("all {ready} ready pods serve") };

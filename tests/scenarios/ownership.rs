@@ -1,8 +1,16 @@
 //! Whose Secret it is.
 
+use std::time::Duration;
+
 use crate::pki::{self, Ca};
+use certkeeper::{api::GatewayCertificate, lifecycle::Settings};
+use certkeeper_simulator::server::{Before, Gate, RequestInfo};
+use futures::future::BoxFuture;
 use k8s_openapi::api::events::v1::Event;
-use kube::api::{Patch, PatchParams};
+use kube::{
+    Api,
+    api::{Patch, PatchParams},
+};
 use serde_json::json;
 
 use crate::{
@@ -111,4 +119,50 @@ async fn a_foreign_keep_sake_is_left_alone_and_said(world: World) {
     let message = world.condition("x", "SecretCurrent", "True", "Current").await;
     assert!(message.contains("gw-certs-last-good belongs to somebody else"), "{message}");
     assert!(holds(&world.secrets(&world.mesh).get("gw-certs-last-good").await.expect("there"), &theirs));
+}
+
+/// Lists of GatewayCertificates in this namespace take their time.
+struct Late(String);
+
+impl Gate for Late {
+    fn before<'a>(&'a self, request: &'a RequestInfo) -> BoxFuture<'a, Before> {
+        let late = request.resource == "gatewaycertificates"
+            && request.verb == "list"
+            && request.namespace.as_ref() == Some(&self.0);
+        Box::pin(async move {
+            if late {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+            }
+            Before::Apply
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_in_a_namespace_that_is_not_listed_yet_is_not_gone() {
+    let world = World::in_memory().await;
+    let ca = Ca::new();
+    let (theirs, ours) = (ca.issue(&[pki::WILDCARD]), ca.issue(&[pki::WILDCARD]));
+    drop(world.started_with(&theirs).await);
+    let other = world.own("other");
+    world.labelled_namespace(&other, json!({})).await;
+    let data = [("tls.crt", ours.certificate.as_bytes()), ("tls.key", ours.key.as_bytes())];
+    world.put_secret(&other, "supplied", &data).await;
+    let object: GatewayCertificate = serde_json::from_value(json!({"metadata": {"name": "a"}, "spec": {
+        "domain": pki::DOMAIN, "byo": {"secretRef": {"name": "supplied"}},
+        "gateway": {"secretRef": {"namespace": world.mesh, "name": "gw-certs"}}}}))
+    .expect("an object");
+    let objects: Api<GatewayCertificate> = Api::namespaced(world.client.clone(), &other);
+    objects.create(&Default::default(), &object).await.expect("created");
+    world.server.as_ref().expect("in memory").set_gate(Late(world.home.clone()));
+    let settings = Settings { namespaces: vec![other.clone(), world.home.clone()], ..world.settings() };
+    let _keeper = world.keeper_with(settings, world.client.clone());
+    let conflict = || async {
+        let status = objects.get("a").await.expect("there").status?;
+        status.conditions.iter().any(|one| one.type_ == "SecretCurrent" && one.reason == "Conflict").then_some(())
+    };
+    world.eventually("the owner is respected", conflict).await;
+    assert!(holds(&world.gateway_secret().await.expect("there"), &theirs));
+    let history = objects.get("a").await.expect("there").status.expect("a status").history;
+    assert!(!history.iter().any(|entry| entry.reason == "Promoted"), "{history:?}");
 }

@@ -56,7 +56,7 @@ async fn a_selector_that_kubernetes_would_refuse_is_not_taken_by_its_letter(worl
             "namespaceSelector": {"matchExpressions": [expression]}});
         world.ask(json!({"targets": [target]})).await;
         let keeper = world.keeper();
-        let message = world.condition("x", "Accepted", "False", "NotYetSupported").await;
+        let message = world.condition("x", "Accepted", "False", "InvalidSpec").await;
         assert!(message.contains("of target t"), "{message}");
         drop(keeper);
         world.objects().delete("x", &Default::default()).await.expect("deleted");

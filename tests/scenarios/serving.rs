@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     pki::{self, Ca, Leaf, Pair},
     scenarios,
-    world::{Keeper, World, holds},
+    world::{Keeper, World, holds, normalised},
 };
 
 scenarios!(
@@ -16,11 +16,14 @@ scenarios!(
     a_rotation_is_proven_again,
     without_a_pod_nothing_is_known,
     without_a_gateway_nothing_is_known,
+    a_named_gateway_that_does_not_exist_is_said,
     probing_off_is_said,
     a_pod_that_comes_later_is_asked_when_it_is_ready,
     a_refused_source_leaves_what_is_served,
     a_stuck_gateway_is_freed_by_one_nudge,
     one_stale_pod_after_the_other_is_evicted_where_the_spec_allows_it,
+    a_budget_that_forbids_an_eviction_is_named_and_the_pod_is_evicted_once_it_allows_it,
+    killed_around_an_eviction_nothing_is_lost_or_told_twice,
     a_deaf_pod_stays_and_is_named_where_restarts_are_not_allowed,
     a_pair_that_no_pod_takes_up_is_rolled_back_and_not_tried_again,
     a_rolled_back_pair_is_tried_again_once_the_source_changes,
@@ -125,6 +128,18 @@ async fn without_a_gateway_nothing_is_known(world: World) {
     world.condition("x", "Served", "Unknown", "NoGateway").await;
 }
 
+async fn a_named_gateway_that_does_not_exist_is_said(world: World) {
+    let (world, mesh) = world.with_gateway(&["a"]).await;
+    world.supply(&Ca::new().issue(&[pki::WILDCARD])).await;
+    let name = json!({"name": "nobody", "namespace": world.mesh});
+    world.ask(gateway(&world, name)).await;
+    mesh.patch_gateway(json!({"spec": {"servers": []}})).await.expect("patched");
+    let _keeper = world.keeper();
+    let message = world.condition("x", "Served", "Unknown", "NoGateway").await;
+    assert!(message.contains(&format!("Gateway {}/nobody: it does not exist", world.mesh)), "{message}");
+    world.condition("x", "Ready", "Unknown", "NoGateway").await;
+}
+
 async fn probing_off_is_said(world: World) {
     let (world, _mesh) = world.with_gateway(&["a"]).await;
     world.supply(&Ca::new().issue(&[pki::WILDCARD])).await;
@@ -180,8 +195,10 @@ async fn a_stuck_gateway_is_freed_by_one_nudge(world: World) {
     every_pod_serves(&world, &mesh, &next).await;
     let message = world.condition("x", "Served", "True", "Served").await;
     assert!(message.contains(&next.fingerprint()), "{message}");
-    let secret = world.gateway_secret().await.expect("there");
-    assert!(holds(&secret, &next) || secret.data.expect("data")["tls.crt"].0.ends_with(b"\n\n"), "in other bytes");
+    let data = world.gateway_secret().await.expect("there").data.expect("data");
+    let (chain, key) = normalised(&next);
+    assert_eq!(String::from_utf8_lossy(&data["tls.crt"].0), format!("{chain}\n"), "the same pair in other bytes");
+    assert_eq!(data["tls.key"].0, key.as_bytes());
     world.is_silent().await;
     assert_eq!(count(&world, "Nudged").await, 1);
 }
@@ -208,6 +225,54 @@ async fn one_stale_pod_after_the_other_is_evicted_where_the_spec_allows_it(world
     world.condition("x", "Ready", "True", "Ready").await;
     assert_eq!(count(&world, "Evicted").await, 2);
     assert_eq!(count(&world, "RolledBack").await, 0);
+}
+
+async fn a_budget_that_forbids_an_eviction_is_named_and_the_pod_is_evicted_once_it_allows_it(world: World) {
+    let (world, mesh) = world.with_gateway(&["a", "b"]).await;
+    let ca = Ca::new();
+    let reload = json!({"reload": {"deadline": "5s", "upTo": "Restart"}});
+    let _keeper = serving(&world, &ca.issue(&[pki::WILDCARD]), gateway(&world, reload)).await;
+    mesh.set_vice("b", Some(Vice::Deaf)).await;
+    mesh.set_budget(0).await.expect("a budget");
+    world.supply(&ca.issue(&[pki::WILDCARD])).await;
+    let message = world.condition("x", "Served", "False", "EvictionFailed").await;
+    for words in ["/b could not be evicted", "disruption budget gw needs 2 healthy pods and has 2"] {
+        assert!(message.contains(words), "{message}");
+    }
+    assert_eq!((count(&world, "EvictionFailed").await, count(&world, "Evicted").await), (1, 0));
+    assert!(world.status("x").await.reload.is_some_and(|reload| reload.evicted == Some(0) && reload.uid.is_some()));
+    world.is_silent().await;
+    mesh.set_budget(1).await.expect("a budget");
+    world.condition("x", "Ready", "True", "Ready").await;
+    assert!(!mesh.names().await.contains(&"b".to_owned()));
+    assert_eq!((count(&world, "EvictionFailed").await, count(&world, "Evicted").await), (1, 1));
+    assert!(world.status("x").await.reload.is_some_and(|reload| reload.evicted == Some(1) && reload.uid.is_none()));
+}
+
+async fn killed_around_an_eviction_nothing_is_lost_or_told_twice(world: World) {
+    let (world, mesh) = world.with_gateway(&["a", "b"]).await;
+    let ca = Ca::new();
+    let reload = json!({"reload": {"deadline": "5s", "upTo": "Restart"}});
+    let keeper = serving(&world, &ca.issue(&[pki::WILDCARD]), gateway(&world, reload)).await;
+    mesh.set_vice("b", Some(Vice::Deaf)).await;
+    mesh.set_budget(0).await.expect("a budget");
+    world.supply(&ca.issue(&[pki::WILDCARD])).await;
+    let chosen = || async { world.status("x").await.reload?.uid };
+    let uid = world.eventually("a pod is named", chosen).await;
+    drop(keeper);
+    // It goes while nobody looks.
+    mesh.set_budget(1).await.expect("a budget");
+    mesh.delete_pod("b").await.expect("deleted");
+    let _keeper = world.keeper();
+    told(&world, "Evicted").await;
+    let proven = || async { (world.status("x").await.served.as_deref() == Some("2/2")).then_some(()) };
+    world.eventually("the successor is proven", proven).await;
+    world.condition("x", "Ready", "True", "Ready").await;
+    world.is_silent().await;
+    assert_eq!(count(&world, "Evicted").await, 1);
+    let reload = world.status("x").await.reload.expect("it was climbed");
+    assert_eq!((reload.evicted, reload.uid), (Some(1), None), "chosen was {uid}");
+    assert_eq!(mesh.names().await.len(), 2);
 }
 
 async fn a_deaf_pod_stays_and_is_named_where_restarts_are_not_allowed(world: World) {

@@ -36,6 +36,8 @@ pub struct AskedGateway {
     pub pods: Vec<AskedPod>,
     /// What cannot be asked, in words.
     pub unasked: Vec<String>,
+    /// The spec names it, and it does not exist or does not hand out the Secret: `unasked` says which.
+    pub missing: bool,
     /// Servers of other Gateways that may be what is served, in words.
     pub rivals: Vec<String>,
 }
@@ -96,7 +98,7 @@ pub(super) fn view(
         let unasked = vec![format!("Gateway {}: {why}", wants.gateway)];
         let generation = named.map(|facts| facts.generation).unwrap_or_default();
         let name = wants.gateway.clone();
-        seen.push(AskedGateway { name, generation, pods: Vec::new(), unasked, rivals: Vec::new() });
+        seen.push(AskedGateway { name, generation, pods: Vec::new(), unasked, missing: true, rivals: Vec::new() });
     }
     let others = gateways.values().filter(|facts| facts.gateway.name != wants.gateway);
     seen.extend(others.filter_map(|facts| look.gateway(facts, &all)).take(GATEWAYS - seen.len()));
@@ -151,6 +153,7 @@ impl Look<'_> {
             generation: facts.generation,
             pods: selected.map(|facts| self.pod(facts, &mut asks)).collect(),
             unasked,
+            missing: false,
             rivals: rivals(&gateway, all, |of, server| self.hands_out(of, server)),
         })
     }

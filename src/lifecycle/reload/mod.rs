@@ -70,10 +70,12 @@ pub struct Record {
     pub since: Option<DateTime<Utc>>,
     /// How many ready pods there were when the first was evicted: so many must be back before the next follows.
     pub pods: usize,
-    /// How many were evicted.
+    /// How many were seen to go after that.
     pub evicted: usize,
-    /// The one that was evicted last, as `namespace/name`.
+    /// The one that was chosen last, as `namespace/name`.
     pub pod: Option<String>,
+    /// Its uid, until it was seen to go.
+    pub uid: Option<String>,
 }
 
 /// What the ladder is climbed with.
@@ -96,7 +98,7 @@ pub(super) enum Step {
     Wait,
     /// Write the pair in other bytes.
     Nudge,
-    /// Evict this pod.
+    /// Evict this pod: the status has named it already.
     Evict(Eviction),
     /// No pod serves it though it was nudged: the evidence.
     Refused(String),
@@ -197,17 +199,18 @@ pub(super) fn climb(
     let pods = mesh.pods();
     let tally = Tally::new(&pods, fingerprint);
     let previous = previous.filter(|record| record.fingerprint == fingerprint);
+    let previous = previous.map(|record| restart::seen(record, mesh, &pods, now));
     if tally.all_serve() {
         // The first rung alone is nothing to remember.
         let climbed = previous.filter(|record| record.rung > Rung::Observe);
-        return Climb::wait(climbed.map(|record| Record { since: None, ..record.clone() }), None, "");
+        return Climb::wait(climbed.map(|record| restart::called_off(Record { since: None, ..record })), None, "");
     }
     if !tally.has_evidence() {
-        return Climb::wait(previous.cloned(), None, "");
+        return Climb::wait(previous, None, "");
     }
     let record = begun(fingerprint, previous, allowance, now);
     let until = record.time + allowance.deadline;
-    if now < until {
+    if now < until && record.uid.is_none() {
         let note = waiting(&record);
         return Climb::wait(Some(record), Some(until), note);
     }
@@ -225,7 +228,10 @@ pub(super) fn climb(
 /// What was done last: said with the step itself, too, so that the status is the same after it.
 fn waiting(record: &Record) -> String {
     match (record.rung, &record.pod) {
-        (Rung::Restart, Some(pod)) => format!("pod {pod} is evicted; its successor decides whether the next follows"),
+        (Rung::Restart, Some(pod)) => {
+            let is = if record.uid.is_some() { "is being" } else { "was" };
+            format!("pod {pod} {is} evicted; its successor decides whether the next follows")
+        }
         (Rung::Observe | Rung::Restart, _) => "Istio's own push is waited for".to_owned(),
         (Rung::Nudge, _) => "the pair is written again in other bytes (nudge), and the effect is waited for".to_owned(),
     }
@@ -233,8 +239,8 @@ fn waiting(record: &Record) -> String {
 
 /// The record that counts: that of before or, if all was well in between, a new one. A nudge that is noted on the
 /// Secret counts though no status remembers it.
-fn begun(fingerprint: &str, previous: Option<&Record>, allowance: &Allowance<'_>, now: DateTime<Utc>) -> Record {
-    let record = previous.filter(|record| record.since.is_some()).cloned().unwrap_or_else(|| Record {
+fn begun(fingerprint: &str, previous: Option<Record>, allowance: &Allowance<'_>, now: DateTime<Utc>) -> Record {
+    let record = previous.filter(|record| record.since.is_some()).unwrap_or_else(|| Record {
         fingerprint: fingerprint.to_owned(),
         rung: Rung::Observe,
         time: now,
@@ -242,6 +248,7 @@ fn begun(fingerprint: &str, previous: Option<&Record>, allowance: &Allowance<'_>
         pods: 0,
         evicted: 0,
         pod: None,
+        uid: None,
     });
     match allowance.nudges.last() {
         Some(nudge) if record.rung == Rung::Observe && record.since.is_some_and(|since| nudge.at >= since) => {

@@ -1,12 +1,35 @@
 //! The last rung: one stale pod at a time, and only while each successor proves that it helps.
+//!
+//! A pod is chosen in one round, and the status names it; it is evicted in the next, and again until it goes; that it
+//! went is told once it is seen. So a crash or a refusal in between neither loses nor repeats anything.
 
 use chrono::{DateTime, Utc};
 
-use super::{Allowance, Climb, Eviction, Record, Rung, Step, Tally, waiting};
+use super::{Allowance, Climb, Eviction, Mesh, PodSight, PodState, Record, Rung, Step, Tally, waiting};
 
-/// Evicts one stale pod, or says why not.
+/// What became of the pod that was chosen: once it is seen to go, it counts as evicted.
+pub(super) fn seen(record: &Record, mesh: &Mesh, pods: &[PodSight], now: DateTime<Utc>) -> Record {
+    let (Some(uid), Mesh::Known(_)) = (&record.uid, mesh) else { return record.clone() };
+    let state = pods.iter().find(|pod| pod.uid == *uid).map(|pod| pod.state);
+    match state {
+        Some(PodState::Ready | PodState::NotReady) => record.clone(),
+        Some(PodState::Terminating | PodState::Ended) | None => {
+            Record { uid: None, time: now, evicted: record.evicted + 1, ..record.clone() }
+        }
+    }
+}
+
+/// The record without the pod that was chosen and is still there.
+pub(super) fn called_off(record: Record) -> Record {
+    match record.uid {
+        Some(_) => Record { uid: None, pod: None, ..record },
+        None => record,
+    }
+}
+
+/// Chooses or evicts one stale pod, or says why not.
 pub(super) fn next(record: Record, tally: &Tally<'_>, allowance: &Allowance<'_>, now: DateTime<Utc>) -> Climb {
-    let stop = |record: Record, note: &str| Climb::wait(Some(record), None, note);
+    let stop = |record: Record, note: &str| Climb::wait(Some(called_off(record)), None, note);
     if allowance.up_to < Rung::Restart {
         let note = "nothing more is done about it, as spec.gateway.reload.upTo does not allow restarts: set it to \
                     Restart, or restart the pods that differ one by one";
@@ -29,23 +52,25 @@ pub(super) fn next(record: Record, tally: &Tally<'_>, allowance: &Allowance<'_>,
         let note = "the only ready pod is never evicted: scale the gateway up to two pods, then it is";
         return stop(record, note);
     }
-    let first = record.rung < Rung::Restart;
-    let before = if first { tally.ready.len() } else { record.pods };
-    if !first && tally.ready.len() < before {
+    let before = if record.rung < Rung::Restart { tally.ready.len() } else { record.pods };
+    if tally.ready.len() < before {
         let note = "fewer pods are ready than before the eviction: the successor is waited for";
         return Climb::wait(Some(record), Some(now + allowance.deadline), note);
     }
-    // Whoever is still there was not evicted, for want of a right or because a PodDisruptionBudget forbids it.
-    let again = stale.iter().find(|pod| record.pod.as_ref() == Some(&pod.name.to_string()));
+    let chosen = stale.iter().find(|pod| record.uid.as_ref() == Some(&pod.uid));
+    if let Some(pod) = chosen {
+        let eviction = Eviction { pod: pod.name.clone(), uid: pod.uid.clone() };
+        let (note, wake_at) = (waiting(&record), Some(now + allowance.deadline));
+        return Climb { record: Some(record), step: Step::Evict(eviction), wake_at, note };
+    }
     // Each pod is evicted once at most: with clocks apart a successor may look older than the pair.
-    if again.is_none() && record.evicted >= before {
+    if record.evicted >= before {
         return stop(record, "as many pods were evicted as there are, so no other is: look at the log of istiod");
     }
-    let Some(pod) = again.or(stale.first()) else { return stop(record, "") };
-    let eviction = Eviction { pod: pod.name.clone(), uid: pod.uid.clone() };
-    let evicted = record.evicted + usize::from(again.is_none());
-    let last = Some(pod.name.to_string());
-    let record = Record { rung: Rung::Restart, time: now, pods: before, evicted, pod: last, ..record };
+    let Some(pod) = stale.first() else { return stop(record, "") };
+    let (name, uid) = (Some(pod.name.to_string()), Some(pod.uid.clone()));
+    let record = Record { rung: Rung::Restart, time: now, pods: before, pod: name, uid, ..record };
     let note = waiting(&record);
-    Climb { record: Some(record), step: Step::Evict(eviction), wake_at: Some(now + allowance.deadline), note }
+    // The next round evicts it.
+    Climb::wait(Some(record), Some(now), note)
 }

@@ -29,7 +29,14 @@ fn pod(name: &str, answer: Option<Answer>) -> PodSight {
 
 fn mesh(pods: Vec<PodSight>) -> Mesh {
     let name = ObjectName::new("kyma-system", "kyma-gateway");
-    Mesh::Known(vec![GatewaySight { name, generation: 1, pods, unasked: Vec::new(), rivals: Vec::new() }])
+    Mesh::Known(vec![GatewaySight {
+        name,
+        generation: 1,
+        pods,
+        unasked: Vec::new(),
+        missing: false,
+        rivals: Vec::new(),
+    }])
 }
 
 fn three(answers: [&str; 3]) -> Mesh {
@@ -52,13 +59,26 @@ impl Ladder {
         Self { up_to, record: None, nudges: Vec::new() }
     }
 
+    /// With the next one, where that follows at once.
     fn round(&mut self, mesh: &Mesh, second: i64) -> Step {
+        let climb = self.single_round(mesh, second);
+        match climb.wake_at == Some(at(second)) {
+            true => self.single_round(mesh, second).step,
+            false => climb.step,
+        }
+    }
+
+    fn single_round(&mut self, mesh: &Mesh, second: i64) -> Climb {
         let climb = climb(NEW, mesh, self.record.as_ref(), &allowed(self.up_to, &self.nudges), at(second));
         if climb.step == Step::Nudge {
             self.nudges.push(Nudge { fingerprint: NEW.to_owned(), at: at(second) });
         }
-        self.record = climb.record;
-        climb.step
+        self.record.clone_from(&climb.record);
+        climb
+    }
+
+    fn evicted(&self) -> Option<usize> {
+        self.record.as_ref().map(|record| record.evicted)
     }
 }
 
@@ -120,8 +140,9 @@ fn the_next_follows_once_the_successor_serves_the_pair_and_all_are_back() {
     let mut successor = pod("d", leaf(NEW));
     successor.created = at(62);
     let back = mesh(vec![pod("a", leaf(NEW)), pod("c", leaf("old")), successor]);
-    assert_eq!(evicts(&ladder.round(&back, 96)), Some("c"));
-    assert_eq!(ladder.record.as_ref().map(|record| record.evicted), Some(2));
+    assert_eq!(evicts(&ladder.round(&back, 124)), None, "its deadline is not over");
+    assert_eq!(evicts(&ladder.round(&back, 125)), Some("c"));
+    assert_eq!(ladder.evicted(), Some(1), "the second is not seen to go yet");
 }
 
 #[test]
@@ -160,7 +181,59 @@ fn a_pod_that_could_not_be_evicted_is_tried_again_and_no_other() {
         let step = ladder.round(&stuck, round * 31);
         assert!(evicts(&step).is_none_or(|pod| pod == "b"), "{step:?}");
     }
-    assert_eq!(ladder.record.as_ref().map(|record| record.evicted), Some(1));
+    assert_eq!(ladder.evicted(), Some(0));
+}
+
+#[test]
+fn a_pod_is_named_before_it_is_evicted_and_counted_once_it_is_seen_to_go() {
+    let mut ladder = Ladder::new(Rung::Restart);
+    let stuck = three([NEW, "old", "old"]);
+    ladder.round(&stuck, 0);
+    ladder.round(&stuck, 30);
+    assert_eq!(ladder.single_round(&stuck, 60).step, Step::Wait);
+    let named = |ladder: &Ladder| ladder.record.as_ref().and_then(|record| record.uid.clone());
+    assert_eq!(named(&ladder).as_deref(), Some("uid-b"));
+    for second in [60, 61, 75] {
+        let climb = ladder.single_round(&stuck, second);
+        assert_eq!((evicts(&climb.step), ladder.evicted()), (Some("b"), Some(0)), "second {second}");
+    }
+    // What is not seen says nothing.
+    ladder.single_round(&Mesh::Pending, 76);
+    assert_eq!((named(&ladder).as_deref(), ladder.evicted()), (Some("uid-b"), Some(0)));
+    let mut going = pod("b", leaf("old"));
+    going.state = PodState::Terminating;
+    let climb = ladder.single_round(&mesh(vec![pod("a", leaf(NEW)), going, pod("c", leaf("old"))]), 80);
+    assert_eq!((named(&ladder), ladder.evicted()), (None, Some(1)));
+    assert_eq!(climb.wake_at, Some(at(110)), "its successor has a deadline that begins now");
+}
+
+#[test]
+fn a_pod_that_takes_the_pair_up_before_it_was_evicted_is_left_alone() {
+    let mut ladder = Ladder::new(Rung::Restart);
+    let stuck = three([NEW, "old", NEW]);
+    ladder.round(&stuck, 0);
+    ladder.round(&stuck, 30);
+    ladder.single_round(&stuck, 60);
+    assert_eq!(ladder.single_round(&three([NEW, NEW, NEW]), 61).step, Step::Wait);
+    let record = ladder.record.clone().expect("it was nudged");
+    assert_eq!((record.uid, record.pod, record.evicted), (None, None, 0));
+    assert_eq!(ladder.single_round(&mesh(vec![pod("a", leaf(NEW)), pod("c", leaf(NEW))]), 70).step, Step::Wait);
+    assert_eq!(ladder.evicted(), Some(0), "that it went later was not our doing");
+}
+
+#[test]
+fn a_successor_of_the_same_name_is_another_pod() {
+    let mut ladder = Ladder::new(Rung::Restart);
+    let stuck = three([NEW, "old", "old"]);
+    ladder.round(&stuck, 0);
+    ladder.round(&stuck, 30);
+    assert_eq!(evicts(&ladder.round(&stuck, 60)), Some("b"));
+    let mut successor = pod("b", leaf(NEW));
+    (successor.uid, successor.created) = ("another".to_owned(), at(62));
+    let next = mesh(vec![pod("a", leaf(NEW)), successor, pod("c", leaf("old"))]);
+    assert_eq!(ladder.round(&next, 70), Step::Wait);
+    assert_eq!(ladder.evicted(), Some(1));
+    assert_eq!(evicts(&ladder.round(&next, 101)), Some("c"));
 }
 
 #[test]

@@ -32,6 +32,8 @@ pub struct GatewaySight {
     pub pods: Vec<PodSight>,
     /// Its servers that hand out the Secret and cannot be asked, each with the reason.
     pub unasked: Vec<String>,
+    /// The spec names it, and it does not exist or does not hand out the Secret: `unasked` says which.
+    pub missing: bool,
     /// Servers of other Gateways for the same host, port and selector with another credential.
     pub rivals: Vec<String>,
 }

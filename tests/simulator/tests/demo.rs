@@ -60,7 +60,7 @@ fn the_demo_sees_every_step_happen_and_says_so() {
         "Distributed=True (Distributed): all 4 copies hold fingerprint",
         "(nudge 1 of 3)",
         "Served=True (Served): all 3 ready pods serve fingerprint",
-        "Evicted: pod istio-system/gateway-1 is evicted",
+        "Evicted: pod istio-system/gateway-1 was evicted",
         "its successor gateway-4 starts",
         "RolledBack: Secret istio-system/kyma-gateway-certs holds fingerprint",
         "SourceValid=False (RefusedByGateway)",

@@ -17,12 +17,15 @@ use std::{
 use certkeeper::gateway::{Dial, Stream};
 use futures::{StreamExt, future::BoxFuture};
 use k8s_openapi::{
-    api::core::v1::{Pod, Secret, Service},
+    api::{
+        core::v1::{Pod, Secret, Service},
+        policy::v1::PodDisruptionBudget,
+    },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{
     Api, Client,
-    api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams},
+    api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams},
     runtime::{WatchStreamExt, watcher},
 };
 use serde_json::json;
@@ -285,6 +288,14 @@ impl VirtualMesh {
         self.pods().patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await.map(drop)
     }
 
+    /// Takes a pod away at once; its successor follows.
+    ///
+    /// # Errors
+    /// What the API server refuses.
+    pub async fn delete_pod(&self, name: &str) -> kube::Result<()> {
+        self.pods().delete(name, &DeleteParams::default().grace_period(0)).await.map(drop)
+    }
+
     /// Sets how ready a pod says it is.
     ///
     /// # Errors
@@ -322,6 +333,22 @@ impl VirtualMesh {
         let resource = ApiResource::from_gvk(&kind);
         let api = Api::namespaced_with(self.inner.client.clone(), &self.inner.namespace, &resource);
         api.create(&PostParams::default(), &object).await.map(drop)
+    }
+
+    /// A PodDisruptionBudget over the pods, whose status allows so many of them to go.
+    ///
+    /// # Errors
+    /// What the API server refuses.
+    pub async fn set_budget(&self, allowed: u32) -> kube::Result<()> {
+        let inner = &self.inner;
+        let api: Api<PodDisruptionBudget> = Api::namespaced(inner.client.clone(), &inner.namespace);
+        let selector = json!({"matchLabels": {"app": inner.namespace}});
+        let budget = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "gw"},
+            "spec": {"selector": selector, "minAvailable": 1}});
+        api.patch("gw", &PatchParams::apply("virtual-mesh"), &Patch::Apply(budget)).await?;
+        let status = json!({"status": {"observedGeneration": 1, "disruptionsAllowed": allowed, "expectedPods": 2,
+            "desiredHealthy": 2, "currentHealthy": 2}});
+        api.patch_status("gw", &PatchParams::default(), &Patch::Merge(status)).await.map(drop)
     }
 
     /// Gives a pod a vice, or takes it away: then it takes up the next change.

@@ -34,6 +34,7 @@ pub(crate) fn resources() -> Vec<Resource> {
         resource("", "v1", "Event", "events", true, event.clone(), any()),
         resource("events.k8s.io", "v1", "Event", "events", true, event, any()),
         resource("coordination.k8s.io", "v1", "Lease", "leases", true, lease, any()),
+        resource("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", true, workload.clone(), any()),
         resource("apps", "v1", "Deployment", "deployments", true, workload.clone(), any()),
         resource("apps", "v1", "StatefulSet", "statefulsets", true, workload.clone(), any()),
         resource("apps", "v1", "DaemonSet", "daemonsets", true, workload, any()),

@@ -23,13 +23,43 @@ pub(crate) fn delete(store: &mut Store, target: &Target<'_>, call: &Call) -> Ans
     delete_with(store, target, &options, is_dry_run(call) || options["dryRun"][0] == "All", call.metadata_only())
 }
 
-/// POST to a Pod's `eviction`: a deletion whose preconditions come in the body.
+/// POST to a Pod's `eviction`: a deletion whose preconditions come in the body. Nobody here computes what a
+/// PodDisruptionBudget allows: its status is taken as it is, as the real server does.
 pub(crate) fn evict(store: &mut Store, target: &Target<'_>, call: &Call) -> Answer {
     let body = call.json()?;
     let dry_run = is_dry_run(call) || body["deleteOptions"]["dryRun"][0] == "All";
+    if let Some(pod) = store.get(&target.resource.storage(), &target.key()) {
+        check_budgets(store, target, &pod)?;
+    }
     delete_with(store, target, &body["deleteOptions"], dry_run, false)?;
     let success = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
     Ok((201, success))
+}
+
+fn check_budgets(store: &Store, target: &Target<'_>, pod: &Value) -> Result<(), ApiError> {
+    let ready = |condition: &Value| condition["type"] == "Ready" && condition["status"] == "True";
+    if !pod["status"]["conditions"].as_array().is_some_and(|conditions| conditions.iter().any(ready)) {
+        return Ok(());
+    }
+    let budgets = Storage { group: "policy".to_owned(), plural: "poddisruptionbudgets".to_owned() };
+    let (namespace, labels) = (&target.key().0, &pod["metadata"]["labels"]);
+    for ((_, name), budget) in store.all(&budgets).filter(|((known, _), _)| known == namespace) {
+        let wanted = budget["spec"]["selector"]["matchLabels"].as_object();
+        if wanted.is_none_or(|wanted| wanted.iter().any(|(label, value)| labels[label] != *value)) {
+            continue;
+        }
+        let status = &budget["status"];
+        let why = if status["observedGeneration"].as_i64() < budget["metadata"]["generation"].as_i64() {
+            format!("The disruption budget {name} is still being processed by the server.")
+        } else if status["disruptionsAllowed"].as_i64().unwrap_or_default() < 1 {
+            let (needs, has) = (&status["desiredHealthy"], &status["currentHealthy"]);
+            format!("The disruption budget {name} needs {needs} healthy pods and has {has} currently")
+        } else {
+            continue;
+        };
+        return Err(ApiError::over_budget(&why));
+    }
+    Ok(())
 }
 
 /// DELETE of everything that matches; answers with what was there.

@@ -125,6 +125,13 @@ impl ApiError {
         self
     }
 
+    /// An eviction that a PodDisruptionBudget forbids.
+    pub(crate) fn over_budget(why: &str) -> Self {
+        let message = "Cannot evict pod as it would violate the pod's disruption budget.";
+        let causes = json!([{"reason": "DisruptionBudget", "message": why}]);
+        Self::new(429, "TooManyRequests", message).with(json!({"causes": causes}))
+    }
+
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(400, "BadRequest", message)
     }
