@@ -3,7 +3,7 @@
 //! A pod is chosen in one round, and the status names it; it is evicted in the next, and again until it goes; that it
 //! went is told once it is seen. So a crash or a refusal in between neither loses nor repeats anything.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 
 use super::{Allowance, Climb, Eviction, Mesh, PodSight, PodState, Record, Rung, Step, Tally, waiting};
 
@@ -71,6 +71,6 @@ pub(super) fn next(record: Record, tally: &Tally<'_>, allowance: &Allowance<'_>,
     let (name, uid) = (Some(pod.name.to_string()), Some(pod.uid.clone()));
     let record = Record { rung: Rung::Restart, time: now, pods: before, pod: name, uid, ..record };
     let note = waiting(&record);
-    // The next round evicts it.
-    Climb::wait(Some(record), Some(now), note)
+    // The next round evicts it: the status that names it brings that about, and this does at the latest.
+    Climb::wait(Some(record), Some(now + Duration::seconds(1)), note)
 }

@@ -62,7 +62,7 @@ impl Ladder {
     /// With the next one, where that follows at once.
     fn round(&mut self, mesh: &Mesh, second: i64) -> Step {
         let climb = self.single_round(mesh, second);
-        match climb.wake_at == Some(at(second)) {
+        match climb.wake_at == Some(at(second + 1)) {
             true => self.single_round(mesh, second).step,
             false => climb.step,
         }
