@@ -1,5 +1,8 @@
 //! The objects of a mesh as Kyma has them (FACTS, "Kyma"), and what stands in for a node.
 
+use std::net::SocketAddr;
+
+use certkeeper_simulator::ca::Issued;
 use serde_json::{Value, json};
 
 /// Namespace of istiod, the gateway's pods and their Secret.
@@ -10,6 +13,10 @@ pub const KYMA: &str = "kyma-system";
 pub const DOMAIN: &str = "example.test";
 /// The ServiceAccount of the gateway's pods.
 pub const ACCOUNT: &str = "istio-ingressgateway-service-account";
+/// The gateway's Secret, in [`ISTIO`].
+pub const SECRET: &str = "kyma-gateway-certs";
+/// The name of the gateway's PodDisruptionBudget.
+pub const BUDGET: &str = "istio-ingressgateway";
 /// The label by which one pod is told from the others.
 const OWN: &str = "mesh.test/address";
 
@@ -18,7 +25,34 @@ fn labels() -> Value {
     json!({"app": "istio-ingressgateway", "istio": "ingressgateway"})
 }
 
-/// Namespaces, the gateway's account with its right to Secrets, its Service, and the Gateway of Kyma's.
+/// The labels of the gateway's pods, as a selector in a URL.
+pub fn selector() -> String {
+    "app=istio-ingressgateway,istio=ingressgateway".to_owned()
+}
+
+/// The gateway's PodDisruptionBudget, with so many pods at least.
+pub fn budget(least: u16) -> Value {
+    json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
+        "metadata": {"name": BUDGET, "namespace": ISTIO},
+        "spec": {"minAvailable": least, "selector": {"matchLabels": labels()}}})
+}
+
+/// The gateway's Secret with this pair.
+pub fn secret(pair: &Issued) -> Value {
+    json!({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+        "metadata": {"name": SECRET, "namespace": ISTIO},
+        "stringData": {"tls.crt": pair.certificate(), "tls.key": pair.key()}})
+}
+
+/// The right of the gateway's account to read Secrets: without it istiod gives its pods none.
+pub fn right_to_secrets() -> Value {
+    json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+        "metadata": {"name": "istio-ingressgateway-sds", "namespace": ISTIO},
+        "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "watch", "list"]}]})
+}
+
+/// Namespaces, the gateway's account with its right to Secrets, its Service, the Gateway of Kyma's, and a host
+/// `ok.DOMAIN` that answers 200.
 pub fn base() -> Vec<Value> {
     let group = "rbac.authorization.k8s.io";
     let sds = "istio-ingressgateway-sds";
@@ -34,8 +68,7 @@ pub fn base() -> Vec<Value> {
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ISTIO}}),
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": KYMA}}),
         json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT, "namespace": ISTIO}}),
-        json!({"apiVersion": format!("{group}/v1"), "kind": "Role", "metadata": {"name": sds, "namespace": ISTIO},
-            "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "watch", "list"]}]}),
+        right_to_secrets(),
         json!({"apiVersion": format!("{group}/v1"), "kind": "RoleBinding", "metadata": {"name": sds, "namespace": ISTIO},
             "roleRef": {"apiGroup": group, "kind": "Role", "name": sds},
             "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": ISTIO}]}),
@@ -47,10 +80,14 @@ pub fn base() -> Vec<Value> {
             "metadata": {"name": "kyma-gateway", "namespace": KYMA},
             "spec": {"selector": labels(), "servers": [
                 {"hosts": hosts, "port": {"name": "https", "number": 443, "protocol": "HTTPS"},
-                 "tls": {"mode": "SIMPLE", "credentialName": "kyma-gateway-certs", "minProtocolVersion": "TLSV1_2",
+                 "tls": {"mode": "SIMPLE", "credentialName": SECRET, "minProtocolVersion": "TLSV1_2",
                          "cipherSuites": suites}},
                 {"hosts": hosts, "port": {"name": "http", "number": 80, "protocol": "HTTP"},
                  "tls": {"httpsRedirect": true}}]}}),
+        json!({"apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+            "metadata": {"name": "ok", "namespace": KYMA},
+            "spec": {"hosts": [format!("ok.{DOMAIN}")], "gateways": ["kyma-gateway"],
+                "http": [{"directResponse": {"status": 200, "body": {"string": "ok\n"}}}]}}),
     ]
 }
 
@@ -79,14 +116,19 @@ pub fn pod(name: &str, address: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": name, "namespace": ISTIO, "labels": labels_of(address)},
         "spec": {"serviceAccountName": ACCOUNT, "automountServiceAccountToken": false, "nodeName": "no-node",
-            "terminationGracePeriodSeconds": 0,
+            "terminationGracePeriodSeconds": 30,
             "containers": [{"name": "istio-proxy", "image": "envoy", "ports": ports}]}})
 }
 
-/// The status of a running pod.
-pub fn pod_status(address: &str, ready: bool) -> Value {
-    let ready = if ready { "True" } else { "False" };
-    json!({"status": {"phase": "Running", "podIP": address, "conditions": [{"type": "Ready", "status": ready}]}})
+/// The status of a running pod whose container was restarted so often.
+pub fn pod_status(address: &str, ready: bool, restarts: i32) -> Value {
+    let status = if ready { "True" } else { "False" };
+    json!({"status": {
+        "phase": "Running", "podIP": address, "podIPs": [{"ip": address}],
+        "conditions": [{"type": "Ready", "status": status}],
+        "containerStatuses": [{"name": "istio-proxy", "image": "envoy", "imageID": "envoy", "ready": ready,
+            "started": true, "restartCount": restarts, "state": {"running": {}}}],
+    }})
 }
 
 /// Istio's mesh settings.
@@ -94,7 +136,7 @@ pub const MESH: &str = "trustDomain: cluster.local\nrootNamespace: istio-system\
                         enableAutoMtls: false\naccessLogFile: \"\"\ndefaultProviders: {}\n";
 
 /// Envoy's bootstrap for the pod with this name and address.
-pub fn bootstrap(name: &str, address: &str, xds: u16, ca: &str, token: &str) -> Value {
+pub fn bootstrap(name: &str, address: &str, istiod: SocketAddr, ca: &str, token: &str) -> Value {
     let resources = json!({"ads": {}, "initial_fetch_timeout": "0s", "resource_api_version": "V3"});
     let validation = json!({"trusted_ca": {"filename": ca}, "match_typed_subject_alt_names": [
         {"san_type": "DNS", "matcher": {"exact": "istiod.istio-system.svc"}}]});
@@ -118,7 +160,7 @@ pub fn bootstrap(name: &str, address: &str, xds: u16, ca: &str, token: &str) -> 
         "static_resources": {"clusters": [{
             "name": "xds", "type": "STATIC", "connect_timeout": "1s",
             "load_assignment": {"cluster_name": "xds", "endpoints": [{"lb_endpoints": [{"endpoint": {"address":
-                {"socket_address": {"address": "127.0.0.1", "port_value": xds}}}}]}]},
+                {"socket_address": {"address": istiod.ip().to_string(), "port_value": istiod.port()}}}}]}]},
             "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
                 "explicit_http_config": {"http2_protocol_options": {}}}},
