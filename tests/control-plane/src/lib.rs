@@ -21,6 +21,7 @@
 
 mod authority;
 mod binaries;
+mod envoy;
 mod error;
 mod kubectl;
 mod left_out;
@@ -28,7 +29,8 @@ mod plane;
 mod supervised;
 mod walk;
 
-pub use binaries::{Binaries, Istiod, envoy, istiod};
+pub use binaries::{Binaries, Istiod, istiod};
+pub use envoy::{envoy, envoy_if_there};
 pub use error::Error;
 pub use kubectl::{Kubectl, kubectl};
 pub use left_out::{WITHOUT_APISERVER, left_out, shared, shared_or_left_out};

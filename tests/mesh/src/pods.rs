@@ -112,9 +112,14 @@ impl Pods {
         let config = self.folder.join(format!("{name}.json"));
         std::fs::write(&config, bootstrap.to_string()).map_err(Error::file(&config))?;
         let config = config.display().to_string();
-        let arguments = ["-c", &config, "--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning"];
+        let mut arguments =
+            vec!["-c", &config, "--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning"];
+        // As Istio starts it: for so long what a listener was before lives on, and has its part in what is known of
+        // Secrets. Envoy's own is ten minutes.
+        arguments.extend(["--drain-time-s", "45", "--drain-strategy", "immediate"]);
+        let arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
         let log = self.folder.join(format!("{name}.log"));
-        let envoy = Supervised::start("envoy", &self.envoy, &arguments.map(str::to_owned), log)?;
+        let envoy = Supervised::start("envoy", &self.envoy, &arguments, log)?;
         {
             let mut running = self.lock();
             // Deleted in the meantime: the Envoy ends here.

@@ -19,7 +19,7 @@ use crate::{
 pub const DEADLINE: Duration = Duration::from_secs(45);
 /// istiod gathers changes for 100 ms and Envoy needs 20: what has not happened after this does not happen.
 const WINDOW: Duration = Duration::from_millis(1500);
-/// An Envoy that does not serve a good pair by then is deaf from the case before.
+/// Ten times what a good pair takes to be served.
 pub const COMES_ROUND: Duration = Duration::from_secs(3);
 /// Between two looks.
 pub const EVERY: Duration = Duration::from_millis(20);

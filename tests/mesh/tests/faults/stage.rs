@@ -73,11 +73,12 @@ impl<'a, H: Hand> Stage<'a, H> {
         // A whole new Secret: what other cases left in it goes.
         stage.act(Change::Delete).await;
         stage.act(Change::Pair(Material::Good)).await;
-        if stage.mesh.until_all_serve(&stage.new, COMES_ROUND).await.is_err() {
-            stage.mesh.restart_envoys().await.expect("restarted");
-            let seen = stage.mesh.until_all_serve(&stage.new, DEADLINE).await;
-            seen.unwrap_or_else(|seen| panic!("{case}: the case cannot begin: {seen:?}"));
-        }
+        // What istiod gathers is to be out before Envoys start; those that are deaf from the case before stay so.
+        let _ = stage.mesh.until_all_serve(&stage.new, COMES_ROUND).await;
+        // Fresh Envoys: old listeners drain for minutes and keep what they know of Secrets alive, for new ones as well.
+        stage.mesh.restart_envoys().await.expect("restarted");
+        let seen = stage.mesh.until_all_serve(&stage.new, DEADLINE).await;
+        seen.unwrap_or_else(|seen| panic!("{case}: the case cannot begin: {seen:?}"));
         stage.old = stage.new.clone();
         stage
     }
