@@ -22,12 +22,15 @@
 mod error;
 mod http;
 mod istiod;
+pub mod keeper;
 mod kubelet;
 mod left_out;
+pub mod load;
 mod mesh;
 mod network;
 pub mod objects;
 mod pods;
+pub mod rotate;
 mod served;
 
 use std::time::Duration;
@@ -42,9 +45,6 @@ pub use served::Seen;
 
 /// How long a part of the mesh may take to be ready.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Set to `1`, the environment variable has the long tests against the real mesh run too: certkeeper at work on it.
-pub const WITH_MESH: &str = "CERTKEEPER_MESH";
 
 /// The spec of a GatewayCertificate for this mesh, with a short deadline for each rung.
 #[must_use]

@@ -1,15 +1,22 @@
 //! What is known of Istio and Envoy when something is wrong with the gateway's Secret and nobody keeps it: each case is
 //! played on a real mesh and judged by handshakes. It ties what certkeeper and its simulator take for granted to the
-//! real programs.
+//! real programs. [`kept`] plays faults with certkeeper at work.
 
+mod kept;
 mod materials;
 mod seen;
 mod stage;
 mod steps;
 
-use certkeeper_mesh::with_mesh;
+use certkeeper_mesh::{
+    load::{Load, LoadConfig},
+    rotate, with_mesh,
+};
+use certkeeper_simulator::ca::Ca as Authority;
+use chrono::Utc;
 
-use materials::Material::*;
+use materials::Material::{self, *};
+use serde_json::{Value, json};
 use stage::{Bare, Stage};
 use steps::{
     Change::{self, *},
@@ -18,6 +25,7 @@ use steps::{
     Generic,
     Leaf::{self, New, Old},
     Step,
+    Told::{self, *},
 };
 
 const fn act(change: Change) -> Step {
@@ -26,6 +34,10 @@ const fn act(change: Change) -> Step {
 
 const fn see(expected: Expected) -> Step {
     Step::See(expected)
+}
+
+const fn says(told: Told) -> Step {
+    Step::See(Says(told))
 }
 
 /// Each case is a test of its own; the mesh is one.
@@ -162,4 +174,162 @@ cases! {
         act(RestartAll), see(Live), see(Nothing),
         act(Grant), see(Serve(New)),
     ];
+}
+
+/// The same with certkeeper at work: `more` goes into its object's spec.
+macro_rules! kept_cases {
+    ($($name:ident with $more:expr, [$($step:expr),* $(,)?];)*) => {
+        $(#[test] fn $name() {
+            let name = stringify!($name);
+            with_mesh(name, async |mesh| kept::play(mesh, name, $more, &[$($step),*]).await);
+        })*
+    };
+}
+
+fn default() -> Value {
+    json!({})
+}
+
+/// Long enough for nothing to be done about what is only waited for.
+fn patient() -> Value {
+    json!({"gateway": {"reload": {"deadline": "2m"}}})
+}
+
+fn up_to_restart() -> Value {
+    json!({"gateway": {"reload": {"deadline": "5s", "upTo": "Restart"}}})
+}
+
+/// What is supplied and cannot be used never reaches the gateway, and a good pair follows as if it had not been.
+fn supplied_and_refused(name: &'static str, material: Material) {
+    with_mesh(name, async |mesh| {
+        let refused = [
+            act(Pair(material)),
+            says(Condition("SourceValid", "False", "Refused")),
+            see(Unnoticed),
+            see(Keep(Old)),
+            says(Proven(Old)),
+            act(Pair(Good)),
+            see(Serve(New)),
+            says(Proven(New)),
+            says(Times("Nudged", 0)),
+        ];
+        kept::play(mesh, name, default(), &refused).await;
+    });
+}
+
+/// What somebody else writes into the gateway's Secret is put right before anybody is served worse.
+fn written_by_another_and_put_right(name: &'static str, material: Material) {
+    with_mesh(name, async |mesh| {
+        let restored = [
+            act(Foreign(material)),
+            see(Stored(Old)),
+            see(Keep(Old)),
+            says(Proven(Old)),
+            says(Times("Restored", 1)),
+            act(Pair(Good)),
+            see(Serve(New)),
+            says(Proven(New)),
+            says(Times("Nudged", 0)),
+        ];
+        kept::play(mesh, name, default(), &restored).await;
+    });
+}
+
+macro_rules! of_each_material {
+    ($play:ident: $($name:ident of $material:ident,)*) => {
+        $(#[test] fn $name() { $play(stringify!($name), $material); })*
+    };
+}
+
+of_each_material! { supplied_and_refused:
+    kept_a_key_of_another_certificate_that_is_supplied_reaches_nobody of MismatchedKey,
+    kept_a_garbage_key_that_is_supplied_reaches_nobody of GarbageKey,
+    kept_a_garbage_certificate_that_is_supplied_reaches_nobody of GarbageCertificate,
+    kept_an_encrypted_key_that_is_supplied_reaches_nobody of EncryptedKey,
+    kept_an_empty_key_that_is_supplied_reaches_nobody of EmptyKey,
+    kept_an_rsa_key_of_1024_bits_that_is_supplied_reaches_nobody of Rsa1024,
+    kept_an_expired_pair_that_is_supplied_reaches_nobody of Expired,
+}
+
+of_each_material! { written_by_another_and_put_right:
+    kept_a_key_of_another_certificate_in_the_gateways_secret_is_put_right of MismatchedKey,
+    kept_an_empty_key_in_the_gateways_secret_is_put_right of EmptyKey,
+    kept_an_rsa_key_of_1024_bits_in_the_gateways_secret_is_put_right of Rsa1024,
+}
+
+kept_cases! {
+    kept_a_good_pair_is_served_by_all_and_proven with default(), [
+        act(Pair(Good)), see(Serve(New)), says(Proven(New)),
+        act(Pair(Good)), see(Serve(New)), says(Proven(New)), see(Keep(New)),
+        says(Times("Nudged", 0)), says(Times("RolledBack", 0)),
+    ];
+    kept_a_deleted_secret_is_back_before_anybody_misses_it with default(), [
+        act(Delete), see(Stored(Old)), see(Keep(Old)), says(Proven(Old)),
+        act(Pair(Good)), see(Serve(New)), says(Proven(New)),
+    ];
+    kept_left_over_generic_keys_are_taken_away with default(), [
+        act(Beside(Generic::Pair)), see(Stored(Old)), see(Serve(Old)), see(Keep(Old)), says(Proven(Old)),
+    ];
+    kept_an_expired_pair_in_the_gateways_secret_is_put_right with default(), [
+        act(Foreign(Expired)), see(Stored(Old)), see(Serve(Old)), see(Keep(Old)), says(Proven(Old)),
+    ];
+    kept_envoys_that_start_after_a_bad_pair_was_written_find_the_good_one with default(), [
+        act(Foreign(MismatchedKey)), act(RestartAll), see(Serve(Old)), says(Proven(Old)),
+    ];
+    kept_envoys_that_start_after_the_secret_was_deleted_find_it with default(), [
+        act(Delete), act(RestartAll), see(Serve(Old)), says(Proven(Old)),
+    ];
+    // FACTS, "Stuck leaf": certkeeper's nudge does what other bytes do without it, and nobody is restarted.
+    kept_a_leaf_that_is_stuck_after_a_garbage_client_ca_is_freed_by_one_nudge with default(), [
+        act(ClientCa(Ca::Good)), act(Mode("MUTUAL")), see(AskClients),
+        act(Floor("TLSV1_3")), see(Tls12(false)), see(Keep(Old)), says(Proven(Old)),
+        act(ClientCa(Ca::Garbage)), see(Refused), see(Keep(Old)),
+        act(Pair(Good)), see(Keep(Old)), says(Condition("Served", "False", "Reloading")),
+        act(ClientCa(Ca::Good)), see(Keep(Old)),
+        see(Serve(New)), says(Proven(New)), says(Times("Nudged", 1)), says(Times("RolledBack", 0)), says(NobodyEvicted),
+    ];
+    kept_a_garbage_client_ca_that_is_supplied_reaches_nobody with
+        json!({"clientCA": {"secretRef": {"name": "supplied-ca"}}}), [
+        act(ClientCa(Ca::Good)), says(Condition("SourceValid", "True", "Valid")),
+        act(Mode("MUTUAL")), see(AskClients), see(Keep(Old)), says(Proven(Old)),
+        act(ClientCa(Ca::Garbage)), says(Condition("SourceValid", "False", "ClientCaRefused")), see(Unnoticed), see(Keep(Old)),
+        act(Pair(Good)), see(Serve(New)), see(AskClients), says(Proven(New)),
+    ];
+    kept_what_is_supplied_while_istiod_is_away_is_served_and_proven_once_it_is_back with patient(), [
+        act(StopIstiod), act(Pair(Good)), says(Condition("Served", "False", "Reloading")), see(Keep(Old)),
+        act(StartIstiod), see(Serve(New)), says(Proven(New)), says(Times("Nudged", 0)),
+    ];
+    kept_a_pod_that_is_restarted_while_istiod_is_away_is_told_and_proven_once_it_is_back with patient(), [
+        act(StopIstiod), act(RestartFirst), see(FirstNothingOthers(Old)),
+        act(StartIstiod), act(AllReady), see(Serve(Old)), says(Proven(Old)), says(Times("Nudged", 0)),
+    ];
+    kept_the_successor_of_a_deleted_pod_is_asked_too with default(), [
+        act(ReplaceFirst), see(Serve(Old)), says(Proven(Old)),
+        act(Pair(Good)), see(Serve(New)), says(Proven(New)),
+    ];
+    kept_pods_without_the_right_to_secrets_are_told_and_proven_once_they_have_it with patient(), [
+        act(Deny), act(Pair(Good)), says(Condition("Served", "False", "Reloading")), see(Keep(Old)),
+        act(Grant), see(Serve(New)), says(Proven(New)),
+    ];
+    // One of three that answers no more: the others serve the pair, so it is nudged in vain and then evicted.
+    kept_one_pod_of_three_that_stands_still_is_evicted_and_its_successor_serves with up_to_restart(), [
+        act(PauseFirst), act(Pair(Good)), says(Condition("Served", "False", "Reloading")),
+        see(Serve(New)), says(Proven(New)), says(Times("Nudged", 1)), says(Times("Evicted", 1)), says(Times("RolledBack", 0)),
+    ];
+}
+
+#[test]
+fn kept_ten_rotations_under_load_fail_no_handshake_and_nobody_sees_the_old_leaf_once_it_is_proven() {
+    with_mesh("ten rotations under load", async |mesh| {
+        // Every case begins with pods that serve a good pair; this one needs no more of it.
+        Stage::set(mesh, Bare, "ten rotations under load").await;
+        let ca = Authority::root("Root", Utc::now()).expect("a root");
+        let load = Load::start(&mesh.addresses(), &LoadConfig::default());
+        let times = rotate::kept(mesh, &load, &ca, 10).await.expect("all are served and proven");
+        let report = load.stop().await;
+        assert_eq!(times.proven.len(), 10);
+        assert!(report.handshakes() > 100 && report.requests > 100, "{report:?}");
+        let wrong = (report.failed(), report.stale_handshakes, report.failed_requests);
+        assert_eq!(wrong, (0, 0, 0), "{report:?}");
+    });
 }

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use certkeeper::gateway::{TcpDial, Versions, handshake};
+use certkeeper::{
+    certificate::{Supplied, read},
+    gateway::{TcpDial, Versions, handshake},
+};
 use certkeeper_mesh::{
     Seen,
     objects::{DOMAIN, SECRET},
@@ -12,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     stage::{Hand, Stage},
-    steps::Expected,
+    steps::{Expected, Told},
 };
 
 /// Several times what any of it takes on an idle machine, the 15 s that Envoy waits for a first pair included.
@@ -82,6 +85,11 @@ impl<H: Hand> Stage<'_, H> {
             Expected::Unnoticed => self.unnoticed().await,
             Expected::Live => self.live().await,
             Expected::DumpShowsStored => self.dump_shows_stored().await,
+            Expected::Stored(which) => self.stored(&self.leaf(which)).await,
+            Expected::Says(told) => {
+                let leaf = if let Told::Proven(which) = told { self.leaf(which) } else { String::new() };
+                self.hand.told(self.mesh, told, &leaf).await
+            }
         }
     }
 
@@ -170,6 +178,25 @@ impl<H: Hand> Stage<'_, H> {
             }
         }
         Ok(())
+    }
+
+    async fn stored(&self, leaf: &str) -> Result<(), String> {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let secret = self.secrets().get_opt(SECRET).await.map_err(|error| error.to_string())?;
+            let data = secret.and_then(|secret| secret.data).unwrap_or_default();
+            let bytes = |key: &str| data.get(key).map(|value| value.0.as_slice());
+            let supplied = Supplied { certificate: bytes("tls.crt"), key: bytes("tls.key"), staple: None };
+            let pair = read(&supplied).pair().map(|pair| pair.fingerprint().to_string());
+            let keys: Vec<&String> = data.keys().collect();
+            if pair.as_deref() == Some(leaf) && !data.contains_key("cert") && !data.contains_key("key") {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(format!("{pair:?} in {keys:?}; wanted {leaf}"));
+            }
+            sleep(EVERY).await;
+        }
     }
 
     async fn dump_shows_stored(&self) -> Result<(), String> {

@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep};
 use crate::{
     materials::{Made, Material},
     seen::{COMES_ROUND, Counted, DEADLINE, EVERY},
-    steps::{Change, ClientCa, Generic, Leaf, Step},
+    steps::{Change, ClientCa, Generic, Leaf, Step, Told},
 };
 
 /// The Secret of the client CA.
@@ -34,6 +34,22 @@ pub trait Hand {
     /// Before each change; `made` is the pair that would be written. `true` if it was made here and nothing is left to
     /// do.
     async fn before(&self, mesh: &Mesh, change: Change, made: Option<&Made>) -> bool;
+
+    /// The Secret beside the GatewayCertificate that the client CA is supplied in; `None`: it is written to where Istio
+    /// reads it.
+    fn client_ca_source(&self) -> Option<&'static str>;
+
+    /// Before a case begins: what is known of the pods is that they serve this leaf.
+    ///
+    /// # Errors
+    /// What is said instead.
+    async fn settled(&self, mesh: &Mesh, leaf: &str) -> Result<(), String>;
+
+    /// Whether that is told; `leaf` is the one that is meant.
+    ///
+    /// # Errors
+    /// What is told instead.
+    async fn told(&self, mesh: &Mesh, expected: Told, leaf: &str) -> Result<(), String>;
 }
 
 /// Nobody stands between: changes are made as they are.
@@ -43,12 +59,24 @@ impl Hand for Bare {
     async fn before(&self, _mesh: &Mesh, _change: Change, _made: Option<&Made>) -> bool {
         false
     }
+
+    fn client_ca_source(&self) -> Option<&'static str> {
+        None
+    }
+
+    async fn settled(&self, _mesh: &Mesh, _leaf: &str) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn told(&self, _mesh: &Mesh, expected: Told, _leaf: &str) -> Result<(), String> {
+        Err(format!("nobody is there to tell {expected:?}"))
+    }
 }
 
 /// The mesh, what was done to it, and what is known of the leaves.
 pub struct Stage<'a, H> {
     pub mesh: &'a mut Mesh,
-    hand: H,
+    pub hand: H,
     ca: Ca,
     pub case: &'static str,
     pub old: String,
@@ -79,6 +107,8 @@ impl<'a, H: Hand> Stage<'a, H> {
         stage.mesh.restart_envoys().await.expect("restarted");
         let seen = stage.mesh.until_all_serve(&stage.new, DEADLINE).await;
         seen.unwrap_or_else(|seen| panic!("{case}: the case cannot begin: {seen:?}"));
+        let settled = stage.hand.settled(stage.mesh, &stage.new).await;
+        settled.unwrap_or_else(|told| panic!("{case}: the case cannot begin: {told}"));
         stage.old = stage.new.clone();
         stage
     }
@@ -118,9 +148,14 @@ impl<'a, H: Hand> Stage<'a, H> {
     }
 
     async fn act(&mut self, change: Change) {
-        let made = if let Change::Pair(material) = change { Some(material.make(&self.ca)) } else { None };
+        let made = match change {
+            Change::Pair(material) | Change::Foreign(material) => Some(material.make(&self.ca)),
+            _ => None,
+        };
         if let Some(made) = &made {
-            self.new = made.leaf.clone();
+            if matches!(change, Change::Pair(_)) {
+                self.new = made.leaf.clone();
+            }
             // Making it took its time.
             self.changed = Instant::now();
         }
@@ -128,7 +163,7 @@ impl<'a, H: Hand> Stage<'a, H> {
             return;
         }
         match change {
-            Change::Pair(_) => {
+            Change::Pair(_) | Change::Foreign(_) => {
                 let made = made.expect("made above");
                 self.write(SECRET, &[("tls.crt", &made.certificate), ("tls.key", &made.key)]).await;
             }
@@ -143,13 +178,8 @@ impl<'a, H: Hand> Stage<'a, H> {
                 self.secrets().patch(SECRET, &params, &Patch::Merge(touched)).await.expect("patched");
             }
             Change::Beside(generic) => self.beside(generic).await,
-            Change::Delete => self.delete(SECRET).await,
-            Change::ClientCa(ClientCa::Deleted) => self.delete(CLIENT_CA).await,
-            Change::ClientCa(ClientCa::Garbage) => self.write(CLIENT_CA, &[("cacert", "garbage")]).await,
-            Change::ClientCa(ClientCa::Good) => {
-                let pem = self.ca.root_pem().to_owned();
-                self.write(CLIENT_CA, &[("cacert", &pem)]).await;
-            }
+            Change::Delete => delete(&self.secrets(), SECRET).await,
+            Change::ClientCa(state) => self.client_ca(state).await,
             Change::Mode(mode) => self.gateway("mode", mode).await,
             Change::Floor(version) => self.gateway("minProtocolVersion", version).await,
             other => self.processes(other).await.expect("done"),
@@ -162,6 +192,12 @@ impl<'a, H: Hand> Stage<'a, H> {
             Change::StartIstiod => self.mesh.start_istiod().await?,
             Change::RestartAll => self.mesh.restart_envoys().await?,
             Change::RestartFirst => self.mesh.start_envoy(&self.first()).await?,
+            Change::AllReady => {
+                for pod in self.mesh.gateways() {
+                    self.mesh.until_ready(&pod.name).await?;
+                }
+            }
+            Change::PauseFirst => self.mesh.pause_envoy(&self.first())?,
             Change::ReplaceFirst => self.replace_first().await?,
             Change::Deny | Change::Grant => {
                 let mut role = objects::right_to_secrets();
@@ -195,6 +231,19 @@ impl<'a, H: Hand> Stage<'a, H> {
         }
     }
 
+    async fn client_ca(&self, state: ClientCa) {
+        let (api, name) = match self.hand.client_ca_source() {
+            Some(source) => (Api::namespaced(self.mesh.client(), KYMA), source),
+            None => (self.secrets(), CLIENT_CA),
+        };
+        let pem = match state {
+            ClientCa::Good => self.ca.root_pem(),
+            ClientCa::Garbage => "garbage",
+            ClientCa::Deleted => return delete(&api, name).await,
+        };
+        write(&api, name, &[("cacert", pem)]).await;
+    }
+
     async fn beside(&mut self, generic: Generic) {
         let made = Material::Good.make(&self.ca);
         self.generic = made.leaf;
@@ -206,22 +255,8 @@ impl<'a, H: Hand> Stage<'a, H> {
         }
     }
 
-    /// A plain PATCH of these keys; the Secret is made if there is none.
     async fn write(&self, name: &str, data: &[(&str, &str)]) {
-        let data: BTreeMap<String, ByteString> =
-            data.iter().map(|(key, value)| ((*key).to_owned(), ByteString(value.as_bytes().to_vec()))).collect();
-        let object = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data});
-        let there = self.secrets().get_metadata_opt(name).await.expect("readable").is_some();
-        let params = if there { PatchParams::default() } else { PatchParams::apply("test") };
-        let patch = if there { Patch::Merge(object) } else { Patch::Apply(object) };
-        self.secrets().patch(name, &params, &patch).await.expect("written");
-    }
-
-    async fn delete(&self, name: &str) {
-        match self.secrets().delete(name, &DeleteParams::default()).await {
-            Err(kube::Error::Api(status)) if status.code == 404 => {}
-            answer => drop(answer.expect("deleted")),
-        }
+        write(&self.secrets(), name, data).await;
     }
 
     /// One of the TLS settings of the Gateway's server.
@@ -232,5 +267,23 @@ impl<'a, H: Hand> Stage<'a, H> {
         let patch = json!([{"op": "add", "path": format!("/spec/servers/0/tls/{field}"), "value": value}]);
         let patch: Patch<Value> = Patch::Json(serde_json::from_value(patch).expect("a patch"));
         api.patch("kyma-gateway", &PatchParams::default(), &patch).await.expect("patched");
+    }
+}
+
+/// A plain PATCH of these keys; the Secret is made if there is none.
+async fn write(api: &Api<Secret>, name: &str, data: &[(&str, &str)]) {
+    let data: BTreeMap<String, ByteString> =
+        data.iter().map(|(key, value)| ((*key).to_owned(), ByteString(value.as_bytes().to_vec()))).collect();
+    let object = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data});
+    let there = api.get_metadata_opt(name).await.expect("readable").is_some();
+    let params = if there { PatchParams::default() } else { PatchParams::apply("test") };
+    let patch = if there { Patch::Merge(object) } else { Patch::Apply(object) };
+    api.patch(name, &params, &patch).await.expect("written");
+}
+
+async fn delete(api: &Api<Secret>, name: &str) {
+    match api.delete(name, &DeleteParams::default()).await {
+        Err(kube::Error::Api(status)) if status.code == 404 => {}
+        answer => drop(answer.expect("deleted")),
     }
 }

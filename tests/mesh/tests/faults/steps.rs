@@ -12,8 +12,10 @@ pub enum Step {
 /// What somebody does to the cluster or the mesh. Each goes through [`crate::stage::Hand`] first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// `tls.crt` and `tls.key`, in one write.
+    /// `tls.crt` and `tls.key`, in one write. Where certkeeper is at work, it is what people supply.
     Pair(Material),
+    /// The same past certkeeper, straight into the gateway's Secret.
+    Foreign(Material),
     /// The pair that is stored, with one more newline at the end of `tls.crt`.
     SameInOtherBytes,
     /// An annotation on the Secret and nothing else.
@@ -36,6 +38,10 @@ pub enum Change {
     RestartAll,
     /// The first pod's Envoy is killed and started anew; nobody waits.
     RestartFirst,
+    /// Waits until all Envoys call themselves live, and has their pods called ready then.
+    AllReady,
+    /// The first pod's Envoy stands still; its pod stays ready.
+    PauseFirst,
     /// The first pod is deleted; waits until its successor is there and calls itself live.
     ReplaceFirst,
     /// The gateway's account may no longer read Secrets, and istiod is restarted: it remembers a yes for five minutes.
@@ -88,6 +94,23 @@ pub enum Expected {
     DumpShowsStored,
     /// Who asks for another name, or for none, gets nothing.
     OtherNamesGetNothing,
+    /// Before long the gateway's Secret holds this leaf in `tls.crt`, and neither `cert` nor `key`.
+    Stored(Leaf),
+    /// certkeeper says so.
+    Says(Told),
+}
+
+/// What certkeeper tells; only where it is at work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// Before long `Served` says that all pods serve this leaf.
+    Proven(Leaf),
+    /// Before long a condition has this status and reason.
+    Condition(&'static str, &'static str, &'static str),
+    /// The history has so many entries of this reason.
+    Times(&'static str, usize),
+    /// No pod was evicted since the case began.
+    NobodyEvicted,
 }
 
 /// Which leaf.
