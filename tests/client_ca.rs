@@ -12,6 +12,7 @@ use certkeeper::{
         Version, Wants,
         client_ca::{Beside, Bundle, ClientCa, ClientCaWrite, Kept, KeptBundle},
         decide,
+        gateway_object::{GatewayWants, Gateways},
         reload::Rung,
         serving::Mesh,
         targets::{Copies, Namespaces},
@@ -98,6 +99,7 @@ fn observed(source: Bundle, stored: Kept) -> Observed {
         client_ca: Some(ObjectName::new("home", "ca")),
         gateway: ObjectName::new("kyma-system", "kyma-gateway"),
         gateway_named: false,
+        gateway_object: GatewayWants::default(),
         server: None,
         probe: Probe::default(),
         up_to: Rung::Nudge,
@@ -127,6 +129,7 @@ fn observed(source: Bundle, stored: Kept) -> Observed {
     };
     Observed {
         mesh: Mesh::Off,
+        gateways: Gateways::default(),
         object,
         source: Source::Present(supply),
         gateway: Slot::Absent,

@@ -158,7 +158,12 @@ pub struct GatewayRef {
     /// Whether the Gateway itself is written. Default: Observe.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub management: Option<GatewayManagement>,
-    /// TLS settings of the Gateway, where it is managed.
+    /// Labels of the gateway's pods: the Gateway's selector. Default: those of Kyma's ingress gateway
+    /// (app: istio-ingressgateway, istio: ingressgateway), where the Gateway is managed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16))]
+    pub selector: BTreeMap<String, String>,
+    /// TLS settings that the Gateway is given, where it is managed, or is verified against.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<TlsPolicy>,
     /// How far to go to make the gateway serve a new certificate.
@@ -192,7 +197,7 @@ pub enum GatewayManagement {
     /// It is read, verified and never written.
     #[default]
     Observe,
-    /// Its TLS settings are ours.
+    /// It is created where it is missing, and its selector and the servers for this certificate are ours.
     Manage,
 }
 
@@ -200,17 +205,20 @@ pub enum GatewayManagement {
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct TlsPolicy {
-    /// Oldest protocol version that is accepted.
+    /// Oldest protocol version that is accepted. Default: TLSV1_2.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_protocol_version: Option<ProtocolVersion>,
-    /// Cipher suites for TLS 1.2, in OpenSSL's names.
+    /// Cipher suites for TLS 1.2, in OpenSSL's names. Default: the five that Kyma documents.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 64)))]
     pub cipher_suites: Vec<String>,
-    /// Whether port 80 redirects to 443.
+    /// Whether the bare domain is served beside its wildcard. Default: false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub include_apex: Option<bool>,
+    /// Whether port 80 redirects to 443. Default: true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub https_redirect: Option<bool>,
-    /// Whether clients must present a certificate.
+    /// Whether clients must present a certificate. Default: MUTUAL where clientCA is set, else SIMPLE.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<TlsMode>,
 }
@@ -226,6 +234,17 @@ pub enum ProtocolVersion {
     Tls13,
 }
 
+impl ProtocolVersion {
+    /// The word that Istio has for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tls12 => "TLSV1_2",
+            Self::Tls13 => "TLSV1_3",
+        }
+    }
+}
+
 /// Whether clients must present a certificate, in Istio's names.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsMode {
@@ -235,6 +254,17 @@ pub enum TlsMode {
     /// Both present one.
     #[serde(rename = "MUTUAL")]
     Mutual,
+}
+
+impl TlsMode {
+    /// The word that Istio has for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Simple => "SIMPLE",
+            Self::Mutual => "MUTUAL",
+        }
+    }
 }
 
 /// How far to go to make a gateway serve a new certificate.

@@ -29,6 +29,9 @@ pub(super) struct Run {
     /// Workload that targets may have rolled (spec.targets[].restart); repeatable, */KIND/NAME for any namespace
     #[arg(long, value_name = "NAMESPACE/KIND/NAME", value_parser = restart_grant)]
     allow_restart: Vec<String>,
+    /// Gateway that may be written (spec.gateway.management: Manage); repeatable, */NAME for any namespace
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = grant, default_value = Settings::DEFAULT_ALLOW_GATEWAY)]
+    allow_gateway: Vec<String>,
     /// How log lines look
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
@@ -80,8 +83,13 @@ impl Run {
         let instance = std::env::var("HOSTNAME").unwrap_or_else(|_| "certkeeper".to_owned());
         let (serves, allow) = (namespaces.join(","), self.allow.join(","));
         tracing::info!(version = env!("CARGO_PKG_VERSION"), namespaces = serves, allow, "certkeeper starts");
-        let settings =
-            Settings { allow: self.allow, allow_restart: self.allow_restart, namespaces, ..Settings::default() };
+        let settings = Settings {
+            allow: self.allow,
+            allow_restart: self.allow_restart,
+            allow_gateway: self.allow_gateway,
+            namespaces,
+            ..Settings::default()
+        };
         let stop = CancellationToken::new();
         let mut terminate = signal(SignalKind::terminate()).map_err(|e| e.to_string())?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| e.to_string())?;

@@ -156,6 +156,7 @@ pub fn plain_gateway(gateway: &IstioGateway) -> Gateway {
     let server = |server: &IstioServer| Server {
         name: server.port.name.clone(),
         port: u16::try_from(server.port.number).unwrap_or_default(),
+        protocol: server.port.protocol.clone(),
         hosts: server.hosts.clone(),
         tls: server.tls.as_ref().map(plain_tls),
     };

@@ -28,6 +28,7 @@ use crate::{
         Leftover, Object, ObjectName, Observed, Policy, Probe, Proxy, Rival, Settings, Slot, Source, Stored, Supply,
         Undo, Version, Wants, accepts,
         client_ca::ClientCa,
+        gateway_object::{GatewayWants, Gateways},
         reload::{Nudge, Refusal, Rung},
         serving::Mesh,
         targets::{Content, Copies, Namespaces, Places, Requirement, SecretKind, Selector, Target, Workload, scopes},
@@ -113,6 +114,10 @@ pub fn gather(object: &GatewayCertificate, others: Others, eyes: &Eyes, settings
         None => Source::NotNamed,
     };
     eyes.secrets.keep_only(&name, &needed);
+    let gateways = match facts.deleting || !accepts(&facts, settings) {
+        true => Gateways::NotLookedAt,
+        false => eyes.mesh.objects(wants, &name),
+    };
     let Others { rivals, peers } = others;
     // What the pods serve is put in by whoever asks them.
     let mesh = Mesh::Pending;
@@ -125,6 +130,7 @@ pub fn gather(object: &GatewayCertificate, others: Others, eyes: &Eyes, settings
         rivals,
         peers,
         mesh,
+        gateways,
         namespaces,
         copies,
         failure: None,
@@ -201,6 +207,22 @@ fn probe(spec: &GatewayCertificateSpec) -> Probe {
             api::ProxyProtocol::V1 => Proxy::V1,
             api::ProxyProtocol::V2 => Proxy::V2,
         },
+    }
+}
+
+/// What the spec says of the Gateway itself.
+fn gateway_wants(spec: &GatewayCertificateSpec) -> GatewayWants {
+    let gateway = spec.gateway.clone().unwrap_or_default();
+    let policy = gateway.policy.unwrap_or_default();
+    GatewayWants {
+        manage: gateway.management == Some(api::GatewayManagement::Manage),
+        watch: gateway.management.is_some(),
+        selector: (!gateway.selector.is_empty()).then_some(gateway.selector),
+        apex: policy.include_apex.unwrap_or(false),
+        min_version: policy.min_protocol_version.map(|version| version.as_str().to_owned()),
+        suites: policy.cipher_suites,
+        plain: policy.https_redirect == Some(false),
+        mode: policy.mode.map(|mode| mode.as_str().to_owned()),
     }
 }
 
@@ -284,6 +306,7 @@ pub fn wants(namespace: &str, spec: &GatewayCertificateSpec) -> Wants {
         gateway_secret: gateway_secret(spec),
         gateway: gateway_name(spec),
         gateway_named: spec.gateway.as_ref().is_some_and(|gateway| gateway.name.is_some()),
+        gateway_object: gateway_wants(spec),
         server: spec.gateway.as_ref().and_then(|gateway| gateway.server.clone()),
         probe: probe(spec),
         up_to: up_to(spec),
@@ -354,13 +377,10 @@ fn selector_of(selector: &LabelSelector) -> Selector {
 
 /// Fields that are set and whose work is not done yet. Never ignored: the object is not accepted with them.
 fn unsupported(spec: &GatewayCertificateSpec, byo: bool) -> Vec<String> {
-    let gateway = spec.gateway.clone().unwrap_or_default();
     let fields = [
         ("spec.mode Gardener", spec.mode == Mode::Gardener),
         ("spec.mode Auto without spec.byo.secretRef (that is Gardener)", spec.mode == Mode::Auto && !byo),
         ("spec.gardener", spec.gardener.is_some()),
-        ("spec.gateway.management", gateway.management.is_some_and(|m| m != api::GatewayManagement::Observe)),
-        ("spec.gateway.policy", gateway.policy.is_some()),
     ];
     fields.into_iter().filter(|(_, set)| *set).map(|(field, _)| field.to_owned()).collect()
 }

@@ -8,6 +8,7 @@ pub mod copies;
 pub mod error;
 pub mod events;
 pub mod evict;
+pub mod gateway_object;
 pub mod gateways;
 pub mod gather;
 pub mod http2;

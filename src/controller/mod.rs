@@ -32,13 +32,17 @@ use crate::{
         error::{CallError, bounded},
         events::Recorder,
         evict::evict,
+        gateway_object,
         gather::{Eyes, Others, gateway_secret, gather, look_at_mesh, name_of, rival},
         mesh::MeshStore,
         secrets::Secrets,
         single::Watches,
     },
     gateway::{Dial, ProxyHeader},
-    lifecycle::{Entry, Failure, FailureKind, ObjectName, Plan, Proxy, Settings, decide, targets::CopyAction},
+    lifecycle::{
+        Entry, Failure, FailureKind, ObjectName, Observed, Plan, Proxy, Settings, decide, gateway_object::Gateways,
+        targets::CopyAction,
+    },
 };
 
 mod fan_out;
@@ -321,6 +325,11 @@ impl Context {
             self.tell(&told, object).await?;
             return Err(error);
         }
+        if let Some(error) = self.write_gateway(&plan, &mut observed).await? {
+            let told = decide(&observed, now, settings);
+            self.tell(&told, object).await?;
+            return Err(error);
+        }
         if let Some(eviction) = &plan.evict
             && let Err(error) = evict(&self.runtime.client, eviction).await
         {
@@ -392,6 +401,30 @@ impl Context {
             }
         }
         Ok(None)
+    }
+
+    /// Writes the Gateway, if that is planned. What went wrong is put into `observed`, to be told.
+    async fn write_gateway(&self, plan: &Plan, observed: &mut Observed) -> Result<Option<CallError>, CallError> {
+        let Some(write) = &plan.gateway else { return Ok(None) };
+        match gateway_object::write(&self.runtime.client, write, &observed.object.name).await {
+            Ok(written) => {
+                tracing::info!(object = %observed.object.name, gateway = %write.target, "{}", write.entry.message);
+                self.eyes.mesh.note(&write.target, Some(&written));
+                Ok(None)
+            }
+            Err(CallError::Stale) => {
+                // So that the next decision is not made on old news.
+                let found = gateway_object::look(&self.runtime.client, &write.target).await?;
+                self.eyes.mesh.note(&write.target, found.as_ref());
+                Err(CallError::Stale)
+            }
+            Err(CallError::Failed(kind, words)) => {
+                if let Gateways::Known(all) = std::mem::take(&mut observed.gateways) {
+                    observed.gateways = Gateways::Refused(all, kind, words.clone());
+                }
+                Ok(Some(CallError::Failed(kind, words)))
+            }
+        }
     }
 
     /// Tells the events, then publishes the status: the status is what remembers that they were told.

@@ -1,7 +1,7 @@
 //! Whether the object asks for something that it may have and that this version can do.
 
 use super::{
-    client_ca,
+    client_ca, gateway_object,
     observed::{Object, ObjectName, Settings, Wants},
     reason::Reason,
     targets::{Places, Target, Workload},
@@ -43,6 +43,7 @@ pub(super) fn accept(object: &Object, settings: &Settings) -> Result<(), (Reason
             ),
         ));
     }
+    gateway_object::accept(wants, settings)?;
     client_ca::accept(wants.client_ca.as_ref(), secret)?;
     for target in &wants.targets {
         accept_target(target, settings)?;

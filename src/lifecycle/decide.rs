@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::{
     accept::accept,
     choice::{Candidates, Choice, is_ours, same_pair},
-    client_ca,
+    client_ca, gateway_object,
     observed::{Leftover, Observed, Settings, Slot, Source, Stored, Undo},
     plan::{Action, Entry, Pace, Plan, Write},
     reason::Reason,
@@ -62,6 +62,7 @@ pub fn decide(observed: &Observed, now: DateTime<Utc>, settings: &Settings) -> P
     if observed.not_evicted.is_some() && pods.condition.reason == Reason::Reloading.as_str() {
         pods.condition.reason = Reason::EvictionFailed.as_str().to_owned();
     }
+    let gateway = gateway_object::decide(observed, now, settings, &stance, &actions);
     let evict = match climb.as_ref().map(|climb| &climb.step) {
         Some(Step::Evict(eviction)) if observed.failure.is_none() && observed.not_evicted.is_none() => {
             Some(eviction.clone())
@@ -80,12 +81,13 @@ pub fn decide(observed: &Observed, now: DateTime<Utc>, settings: &Settings) -> P
         actions: &actions,
         distribution: &distribution,
         client_ca: &client_ca,
+        gateway: &gateway,
     };
     let (status, events) = report.publish();
     let climbs_at = climb.as_ref().and_then(|climb| climb.wake_at);
     let wake_at =
         [wake_at(observed, &context), distribution.wake_at, client_ca.wake_at, climbs_at].into_iter().flatten().min();
-    Plan { status, events, wake_at, actions, copies, evict, pace }
+    Plan { status, events, wake_at, actions, copies, evict, pace, gateway: gateway.write }
 }
 
 /// What is noted on the gateway's Secret with the next write, and what makes that write necessary.

@@ -6,6 +6,7 @@ use chrono::{DateTime, Duration, Utc};
 
 use super::{
     client_ca::ClientCa,
+    gateway_object::{GatewayWants, Gateways},
     plan::{Entry, Status},
     reload::{Nudge, Refusal, Rung},
     serving::Mesh,
@@ -67,6 +68,8 @@ pub struct Settings {
     pub namespaces: Vec<String>,
     /// Workloads that may be rolled: `namespace/kind/name`, or `*/kind/name` for any namespace.
     pub allow_restart: Vec<String>,
+    /// Gateways that may be written: `namespace/name`, or `*/name` for any namespace.
+    pub allow_gateway: Vec<String>,
     /// How long before its end a certificate is warned about.
     pub expires_soon: Duration,
 }
@@ -75,14 +78,19 @@ impl Settings {
     /// The operator's default grant: Kyma's gateway Secret.
     pub const DEFAULT_ALLOW: &'static str = "istio-system/kyma-gateway-certs";
 
+    /// The operator's default grant of Gateways: Kyma's.
+    pub const DEFAULT_ALLOW_GATEWAY: &'static str = "kyma-system/kyma-gateway";
+
     /// Whether this Secret may be written.
     #[must_use]
     pub fn permits(&self, secret: &ObjectName) -> bool {
-        self.allow.iter().any(|grant| match grant.split_once('/') {
-            Some(("*", name)) => name == secret.name,
-            Some((namespace, name)) => namespace == secret.namespace && name == secret.name,
-            None => false,
-        })
+        granted(&self.allow, secret)
+    }
+
+    /// Whether this Gateway may be written.
+    #[must_use]
+    pub fn permits_gateway(&self, gateway: &ObjectName) -> bool {
+        granted(&self.allow_gateway, gateway)
     }
 
     /// Whether a Secret of this name may be written in any namespace.
@@ -102,10 +110,24 @@ impl Settings {
     }
 }
 
+fn granted(grants: &[String], object: &ObjectName) -> bool {
+    grants.iter().any(|grant| match grant.split_once('/') {
+        Some(("*", name)) => name == object.name,
+        Some((namespace, name)) => namespace == object.namespace && name == object.name,
+        None => false,
+    })
+}
+
 impl Default for Settings {
     fn default() -> Self {
         let allow = vec![Self::DEFAULT_ALLOW.to_owned()];
-        Self { allow, namespaces: Vec::new(), allow_restart: Vec::new(), expires_soon: Duration::days(21) }
+        Self {
+            allow,
+            namespaces: Vec::new(),
+            allow_restart: Vec::new(),
+            allow_gateway: vec![Self::DEFAULT_ALLOW_GATEWAY.to_owned()],
+            expires_soon: Duration::days(21),
+        }
     }
 }
 
@@ -128,6 +150,8 @@ pub struct Observed {
     pub peers: BTreeSet<String>,
     /// Who serves the gateway's Secret.
     pub mesh: Mesh,
+    /// The Gateways themselves.
+    pub gateways: Gateways,
     /// The cluster's namespaces, where a target asks for them.
     pub namespaces: Namespaces,
     /// The copies.
@@ -199,6 +223,8 @@ pub struct Wants {
     pub gateway: ObjectName,
     /// The spec names it, so that its absence is worth a word.
     pub gateway_named: bool,
+    /// What it should say.
+    pub gateway_object: GatewayWants,
     /// The one of its servers that is meant, by its port's name.
     pub server: Option<String>,
     /// How its pods are asked.

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     client_ca::{ClientCaSummary, ClientCaWrite},
+    gateway_object::GatewayWrite,
     observed::{Leftover, ObjectName, Undo, Version},
     reason::Reason,
     reload::{Eviction, Nudge, Record, Refusal},
@@ -19,6 +20,8 @@ pub struct Plan {
     /// What to do about the copies, after the status is published: it records where they lie (law 5), and nobody who
     /// looks at it waits for a thousand writes.
     pub copies: Vec<CopyAction>,
+    /// What to write into the Gateway itself, once nothing else is to be written.
+    pub gateway: Option<GatewayWrite>,
     /// The pod to evict, before the status is published: it tells that that failed.
     pub evict: Option<Eviction>,
     /// How often the gateway's pods are to be asked.

@@ -107,6 +107,9 @@ reasons! {
     EvictionFailed,
     /// Some ready pod was not seen to serve the certificate: see the condition Served.
     NotServed,
+    /// The Gateway is not as spec.gateway asks for (management: Manage), and cannot be written: see the message and
+    /// status.findings.
+    GatewayNotCurrent,
     /// The source is good, the gateway's Secret current, and every ready gateway pod serves it. Copies have a condition of
     /// their own: Distributed.
     Ready,
@@ -140,6 +143,10 @@ reasons! {
     CleanedUp,
     /// The gateway's Secret (or its -cacert) already held what it should and is ours now.
     Adopted,
+    /// The Gateway was created, or written to say what spec.gateway asks for.
+    GatewayWritten,
+    /// The Gateway was changed by somebody, and put right.
+    GatewayRestored,
     /// CA certificates were put into the -cacert Secret.
     ClientCaPromoted,
     /// The -cacert Secret was changed or deleted by somebody, and put right.
@@ -174,7 +181,7 @@ what to do:
 | `SecretCurrent` | the gateway's Secret holds the desired pair: the supplied one or, while that is refused, the last good one; so does its `-cacert` Secret, where there is a client CA |
 | `Distributed` | every copy that the targets ask for holds the pair of the gateway's Secret |
 | `Served` | every ready gateway pod was seen, by a TLS handshake, to serve it |
-| `Ready` | the source is good, the gateway's Secret current, and every ready gateway pod serves it |
+| `Ready` | the source is good, the gateway's Secret current, and every ready gateway pod serves it; a Gateway that is managed says what the spec asks for |
 
 Wait for them with kubectl: `kubectl wait --for=condition=SecretCurrent gwcert/NAME`.
 

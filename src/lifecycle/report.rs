@@ -7,6 +7,7 @@ use super::{
     MAX_LISTED,
     choice::{Candidates, Choice, Judged, is_ours, same_pair},
     client_ca::Decision,
+    gateway_object,
     observed::{FailureKind, ObjectName, Observed, Slot, Source},
     plan::{Action, CertificateSummary, Condition, ConditionStatus, Entry, FindingSummary, Plan, Status, Write},
     reason::Reason,
@@ -60,6 +61,7 @@ pub(super) struct Report<'a> {
     pub(super) served: Served,
     pub(super) climb: Option<&'a Climb>,
     pub(super) client_ca: &'a Decision<'a>,
+    pub(super) gateway: &'a gateway_object::Decision,
 }
 
 /// The status of an object that is not accepted. What was known of its certificate stays.
@@ -94,8 +96,9 @@ impl Report<'_> {
     pub(super) fn publish(&self) -> (Option<Status>, Vec<Entry>) {
         let source_valid = self.client_ca.source_valid(self.source_valid());
         let secret_current = self.client_ca.secret_current(self.secret_current());
-        let ready = self.ready(&source_valid, &secret_current);
+        let ready = self.gateway.ready(self.observed, self.ready(&source_valid, &secret_current));
         let judged = self.candidates.source.as_ref().or(self.candidates.stored.as_ref());
+        let found = judged.map(|judged| findings(&judged.verdict)).unwrap_or_default();
         let status = Status {
             mode: self.observed.object.wants.source.as_ref().map(|_| "BYO".to_owned()),
             domain: self.observed.object.wants.domain.clone(),
@@ -105,7 +108,7 @@ impl Report<'_> {
             reload: self.climb.and_then(|climb| climb.record.clone()),
             targets: self.distribution.report.clone(),
             client_ca: self.client_ca.summary(),
-            findings: self.client_ca.with_findings(judged.map(|judged| findings(&judged.verdict)).unwrap_or_default()),
+            findings: self.gateway.with_findings(self.observed, self.client_ca.with_findings(found)),
             conditions: vec![
                 Condition::new("Accepted", ConditionStatus::True, Reason::Accepted, "the spec is understood"),
                 source_valid,
@@ -162,6 +165,9 @@ impl Report<'_> {
                 let (reason, message) = (now.reason.clone(), now.message.clone());
                 entries.push(Entry { time: self.now, reason, message, manager: None, warning: true });
             }
+        }
+        if let Some(ready) = status.condition("Ready") {
+            entries.extend(self.gateway.entries(self.observed, self.now, ready));
         }
         entries.extend(self.distribution.entries.iter().cloned());
         entries.extend(self.of_pods(status));

@@ -10,6 +10,7 @@ mod crash;
 mod distribution;
 mod drift;
 mod fan_out;
+mod gateway_object;
 mod gone;
 mod law10;
 mod leaks;

@@ -35,13 +35,12 @@ async fn an_ungranted_secret_is_not_touched_and_no_call_is_made(world: World) {
 async fn fields_whose_work_is_not_done_yet_are_refused_and_never_ignored(world: World) {
     let pair = Ca::new().issue(&[pki::WILDCARD]);
     world.supply(&pair).await;
-    let gateway = json!({"secretRef": {"namespace": world.mesh, "name": "gw-certs"}, "management": "Manage"});
-    world.ask(json!({"gateway": gateway})).await;
+    world.ask(json!({"mode": "Gardener", "byo": null})).await;
     let _keeper = world.keeper();
     let message = world.condition("x", "Accepted", "False", "NotYetSupported").await;
-    assert!(message.contains("spec.gateway.management"), "{message}");
+    assert!(message.contains("spec.mode Gardener"), "{message}");
     assert!(world.gateway_secret().await.is_none());
-    world.patch_object("x", json!({"spec": {"gateway": {"management": null}}})).await;
+    world.patch_object("x", json!({"spec": {"mode": "BYO", "byo": {"secretRef": {"name": "supplied"}}}})).await;
     world.promoted(&pair).await;
 }
 

@@ -9,15 +9,15 @@ use crate::{
 };
 
 /// The rules as the page has them, with the names of the scenario: in the home namespace, in the gateway's; for what is
-/// served, in the gateway's and in the cluster; in each namespace of a copy, and in the cluster.
-fn all_documented(copy: &str, open_copy: &str) -> [Value; 6] {
+/// served, in the gateway's and in the cluster; in each namespace of a copy, and in the cluster; in the Gateway's.
+fn all_documented(copy: &str, open_copy: &str) -> [Value; 7] {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/permissions.md")).expect("the page");
     let page = page.replace("kyma-gateway-certs", "gw-certs").replace("my-certificate", "supplied");
-    let page = page.replace("my-client-ca", "ca");
+    let page = page.replace("my-client-ca", "ca").replace("[kyma-gateway]", "[gw]");
     let page = page.replace("my-copy", copy).replace("my-open-copy", open_copy).replace("my-workload", "web");
     let mut blocks = page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().expect("an end"));
     let mut next = || serde_saphyr::from_str(blocks.next().expect("a block of rules")).expect("YAML");
-    [next(), next(), next(), next(), next(), next()]
+    [next(), next(), next(), next(), next(), next(), next()]
 }
 
 fn documented() -> (Value, Value) {
@@ -30,7 +30,7 @@ async fn the_documented_rules_are_enough_for_copies() {
     let (home, mesh) = documented();
     let Some((world, client)) = World::restricted("rights: copies", home, mesh).await else { return };
     let (copy, open_copy) = (world.own("copy"), world.own("open"));
-    let [.., listed, cluster] = all_documented(&copy, &open_copy);
+    let [.., listed, cluster, _] = all_documented(&copy, &open_copy);
     let namespace = world.own("a");
     world.labelled_namespace(&namespace, json!({"copies": world.home})).await;
     world.grant(Some(&namespace), &listed).await;
@@ -63,7 +63,7 @@ async fn a_missing_right_to_a_copy_names_the_rule_and_the_others_are_made() {
     let (home, mesh) = documented();
     let Some((world, client)) = World::restricted("rights: a copy", home, mesh).await else { return };
     let copy = world.own("copy");
-    let [.., listed, _] = all_documented(&copy, "");
+    let [.., listed, _, _] = all_documented(&copy, "");
     let (granted, not_granted) = (world.own("granted"), world.own("not-granted"));
     for namespace in [&granted, &not_granted] {
         world.namespace(namespace).await;
@@ -233,4 +233,40 @@ async fn a_missing_right_to_write_is_a_condition_that_names_the_rule() {
     let message = world.condition("x", "SecretCurrent", "False", "AccessDenied").await;
     assert!(message.contains("resourceNames [\"gw-certs\"]") && message.contains("create"), "{message}");
     world.is_silent().await;
+}
+
+#[tokio::test]
+async fn the_documented_rules_are_enough_to_manage_the_gateway_and_a_missing_one_is_named() {
+    let [home, mesh, pods, gateways, .., manage] = all_documented("", "");
+    let Some((world, client)) = World::restricted("rights: the Gateway", home, mesh).await else { return };
+    for (namespace, rules) in [(Some(world.mesh.as_str()), &pods), (None, &gateways)] {
+        world.grant_as("served", namespace, rules).await;
+    }
+    world.supply(&Ca::new().issue(&[pki::WILDCARD])).await;
+    let secret = json!({"namespace": world.mesh, "name": "gw-certs"});
+    world
+        .ask(json!({"gateway": {"secretRef": secret, "name": "gw", "namespace": world.mesh, "management": "Manage",
+            "selector": {"app": world.mesh}}}))
+        .await;
+    let keeper = world.keeper_with(world.settings(), client.clone());
+    let message = world.condition("x", "Ready", "False", "GatewayNotCurrent").await;
+    let rule = "grant the verbs get, create and patch on gateways.networking.istio.io with resourceNames [\"gw\"]";
+    assert!(message.contains(rule) && message.contains(&world.mesh), "{message}");
+    world.condition("x", "SecretCurrent", "True", "Current").await;
+    world.is_silent().await;
+    drop(keeper);
+    world.grant_as("manage", Some(&world.mesh), &manage).await;
+    let _keeper = world.keeper_with(world.settings(), client);
+    for (patch, reason, times) in [
+        (json!({}), "GatewayWritten", 1),
+        (json!({"spec": {"gateway": {"policy": {"includeApex": true}}}}), "GatewayWritten", 2),
+    ] {
+        world.patch_object("x", patch).await;
+        world
+            .eventually(&format!("{reason} is told {times} times"), || async {
+                let history = world.status("x").await.history;
+                (history.iter().filter(|entry| entry.reason == reason).count() == times).then_some(())
+            })
+            .await;
+    }
 }

@@ -217,6 +217,7 @@ impl World {
     pub fn settings(&self) -> Settings {
         Settings {
             allow: vec![format!("{}/gw-certs", self.mesh)],
+            allow_gateway: vec![format!("{}/gw", self.mesh)],
             namespaces: vec![self.home.clone()],
             ..Settings::default()
         }
@@ -449,6 +450,13 @@ impl World {
         }
         for object in self.objects().list(&ListParams::default()).await.expect("readable") {
             versions.push((object.name_any(), object.resource_version().unwrap_or_default()));
+        }
+        // Nothing where the API server does not know them.
+        let kind = GroupVersionKind::gvk("networking.istio.io", "v1", "Gateway");
+        let resource = ApiResource::from_gvk_with_plural(&kind, "gateways");
+        let gateways: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.mesh, &resource);
+        for object in gateways.list(&ListParams::default()).await.into_iter().flatten() {
+            versions.push((format!("gateway {}", object.name_any()), object.resource_version().unwrap_or_default()));
         }
         versions.push(("events".to_owned(), self.events().await.len().to_string()));
         versions

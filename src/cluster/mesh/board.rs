@@ -143,6 +143,21 @@ impl<K: Kind> Board<K> {
         });
     }
 
+    /// Takes note of a state that a call returned, before the watch brings it.
+    pub(super) fn note(&self, name: &ObjectName, found: Option<&K::Object>) {
+        for (scope, watched) in self.lock().iter_mut() {
+            if scope.as_ref().is_none_or(|namespace| *namespace == name.namespace)
+                && let View::Known(known) = &mut watched.view
+            {
+                let known = Arc::make_mut(known);
+                match found {
+                    Some(found) => drop(known.insert(name.clone(), K::plain(found))),
+                    None => drop(known.remove(name)),
+                }
+            }
+        }
+    }
+
     /// Ends the interest of every GatewayCertificate that is not among these.
     pub(super) fn sweep(&self, alive: &BTreeSet<ObjectName>) {
         self.lock().retain(|_, watched| {

@@ -15,10 +15,14 @@ use super::board::Kind;
 use crate::{
     api::{ENVOY_FILTER_VERSION, GATEWAY_VERSIONS, ISTIO_GROUP, IstioEnvoyFilter, IstioGateway},
     cluster::{
+        gateway_object::object_facts,
         gateways::{plain_gateway, plain_pod, plain_service},
         gather::from_api,
     },
-    lifecycle::serving::{Gateway, Pod, Service},
+    lifecycle::{
+        gateway_object::ObjectFacts,
+        serving::{Gateway, Pod, Service},
+    },
 };
 
 /// A Gateway's facts.
@@ -26,6 +30,7 @@ use crate::{
 pub(super) struct GatewayFacts {
     pub(super) gateway: Gateway,
     pub(super) generation: i64,
+    pub(super) object: ObjectFacts,
 }
 
 /// Istio's Gateways.
@@ -51,7 +56,7 @@ impl Kind for Gateways {
 
     fn plain(object: &IstioGateway) -> GatewayFacts {
         let generation = object.metadata.generation.unwrap_or_default();
-        GatewayFacts { gateway: plain_gateway(object), generation }
+        GatewayFacts { gateway: plain_gateway(object), generation, object: object_facts(object) }
     }
 }
 

@@ -17,7 +17,10 @@ use self::{
     board::{Board, View},
     kinds::{EnvoyFilters, FilterFacts, Gateways, Pods, Services},
 };
-use crate::lifecycle::{ObjectName, Proxy, Wants};
+use crate::{
+    api::IstioGateway,
+    lifecycle::{ObjectName, Proxy, Wants, gateway_object::Gateways as GatewayObjects},
+};
 
 pub use view::{Ask, AskedGateway, AskedPod, MeshView};
 
@@ -53,7 +56,12 @@ impl MeshStore {
     #[must_use]
     pub fn look(&self, wants: &Wants, by: &ObjectName) -> MeshView {
         if !wants.probe.enabled {
-            self.forget(by);
+            self.services.keep_only(by, &[]);
+            self.pods.keep_only(by, &[]);
+            self.filters.keep_only(by, &[]);
+            if !wants.gateway_object.watch {
+                self.gateways.keep_only(by, &[]);
+            }
             return MeshView::Off;
         }
         let namespace = wants.gateway_secret.namespace.as_str();
@@ -74,6 +82,36 @@ impl MeshStore {
             },
             _ => MeshView::Pending,
         }
+    }
+
+    /// The Gateways themselves, all that may be seen.
+    #[must_use]
+    pub fn objects(&self, wants: &Wants, by: &ObjectName) -> GatewayObjects {
+        if !wants.probe.enabled && !wants.gateway_object.watch {
+            return GatewayObjects::NotLookedAt;
+        }
+        let gateways = match self.gateways(wants, by) {
+            View::Pending => return GatewayObjects::Pending,
+            View::Denied(rule) => return GatewayObjects::Denied(rule),
+            View::Unknown => return GatewayObjects::NotInstalled,
+            View::Known(gateways) => gateways,
+        };
+        if !wants.probe.enabled {
+            return GatewayObjects::Known(view::objects(wants, &gateways, None));
+        }
+        let namespace = wants.gateway_secret.namespace.as_str();
+        match (self.services.look(Some(namespace), by), self.pods.look(Some(namespace), by)) {
+            (View::Pending, _) | (_, View::Pending) => GatewayObjects::Pending,
+            (View::Known(services), View::Known(pods)) => {
+                GatewayObjects::Known(view::objects(wants, &gateways, Some((&services, &pods))))
+            }
+            _ => GatewayObjects::Known(view::objects(wants, &gateways, None)),
+        }
+    }
+
+    /// Takes note of a Gateway that was read or written; `None`: there is none.
+    pub fn note(&self, name: &ObjectName, found: Option<&IstioGateway>) {
+        self.gateways.note(name, found);
     }
 
     /// The EnvoyFilters beside the pods, where the spec asks what they say of the PROXY protocol; `None` until they were

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use crate::lifecycle::{
     ObjectName, Wants,
+    gateway_object::GatewayObject,
     serving::{Credential, Gateway, Pod, PodState, Questions, Server, Service, Unaskable, questions, rivals},
 };
 
@@ -103,6 +104,31 @@ pub(super) fn view(
     let others = gateways.values().filter(|facts| facts.gateway.name != wants.gateway);
     seen.extend(others.filter_map(|facts| look.gateway(facts, &all)).take(GATEWAYS - seen.len()));
     MeshView::Known(seen)
+}
+
+/// What is known of Services and pods, where they may be seen.
+type Around<'a> = (&'a BTreeMap<ObjectName, ServiceFacts>, &'a BTreeMap<ObjectName, PodFacts>);
+
+/// The Gateways as objects.
+pub(super) fn objects(
+    wants: &Wants,
+    gateways: &BTreeMap<ObjectName, GatewayFacts>,
+    around: Option<Around<'_>>,
+) -> Vec<GatewayObject> {
+    let object = |facts: &GatewayFacts| {
+        let gateway = &facts.gateway;
+        let selects = around.map(|(services, pods)| {
+            pods.values().any(|facts| facts.pod.state != PodState::Ended && gateway.selects(&facts.pod.labels))
+                || services.values().any(|facts| gateway.selects(&facts.service.selector))
+        });
+        GatewayObject {
+            here: gateway.name == wants.gateway || selects == Some(true),
+            gateway: gateway.clone(),
+            facts: facts.object.clone(),
+            selects,
+        }
+    };
+    gateways.values().map(object).collect()
 }
 
 struct Look<'a> {

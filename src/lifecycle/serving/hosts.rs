@@ -21,6 +21,12 @@ pub(super) fn coverage(server: &Server, name: &str) -> Option<usize> {
     server.hosts.iter().filter_map(|host| covers(&bare_host(host), &name)).max()
 }
 
+/// Whether this server answers for a name, or for all names under a wildcard.
+#[must_use]
+pub fn covers_host(server: &Server, name: &str) -> bool {
+    coverage(server, name).is_some()
+}
+
 fn covers(host: &str, name: &str) -> Option<usize> {
     if host == "*" {
         return Some(0);

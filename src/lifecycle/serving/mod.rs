@@ -19,7 +19,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use super::ObjectName;
 
 pub use credential::Credential;
-pub use hosts::bare_host;
+pub use hosts::{bare_host, covers_host};
 pub use question::{Question, Questions, Unaskable, Unasked, questions};
 pub use rivals::rivals;
 pub use seen::{Answer, GatewaySight, Mesh, PodSight, ServedLeaf, Standing};
@@ -50,6 +50,8 @@ pub struct Server {
     pub name: String,
     /// The port that a Service shows to clients; 0 where the Gateway names none.
     pub port: u16,
+    /// Its port's protocol: `HTTP`, `HTTPS` and so on.
+    pub protocol: String,
     /// Hosts as the Gateway has them: with a namespace before them, perhaps.
     pub hosts: Vec<String>,
     /// TLS; none where the port is plain.

@@ -24,7 +24,8 @@ fn tls(mode: &str, credential: Option<&str>) -> Option<Tls> {
 }
 
 fn server(name: &str, port: u16, hosts: &[&str], tls: Option<Tls>) -> Server {
-    Server { name: name.to_owned(), port, hosts: hosts.iter().map(ToString::to_string).collect(), tls }
+    let hosts = hosts.iter().map(ToString::to_string).collect();
+    Server { name: name.to_owned(), port, protocol: String::new(), hosts, tls }
 }
 
 fn gateway(servers: Vec<Server>) -> Gateway {
@@ -209,7 +210,7 @@ fn any_server() -> impl Strategy<Value = Server> {
     (mode, credential, hosts, any::<u16>(), any::<[bool; 3]>()).prop_map(
         |(mode, credential, hosts, port, [plain, files, redirect])| {
             let tls = Tls { mode: mode.to_owned(), credential, files, redirect, ..Tls::default() };
-            Server { name: "s".to_owned(), port, hosts, tls: (!plain).then_some(tls) }
+            Server { name: "s".to_owned(), port, protocol: String::new(), hosts, tls: (!plain).then_some(tls) }
         },
     )
 }
