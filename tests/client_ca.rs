@@ -137,6 +137,7 @@ fn observed(source: Bundle, stored: Kept) -> Observed {
         client_ca: ClientCa { source, stored, beside: None },
         rivals: Vec::new(),
         peers: BTreeSet::from([us().to_string()]),
+        keepers: BTreeSet::new(),
         namespaces: Namespaces::NotNeeded,
         copies: Copies::default(),
         failure: None,

@@ -216,6 +216,7 @@ fn observed() -> impl Strategy<Value = Observed> {
                 client_ca: ClientCa::default(),
                 rivals: Vec::new(),
                 peers: BTreeSet::new(),
+                keepers: BTreeSet::new(),
                 gateways: Gateways::default(),
                 mesh,
                 namespaces: Namespaces::NotNeeded,

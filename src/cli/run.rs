@@ -30,7 +30,7 @@ pub(super) struct Run {
     #[arg(long, value_name = "NAMESPACE/KIND/NAME", value_parser = restart_grant)]
     allow_restart: Vec<String>,
     /// Gateway that may be written (spec.gateway.management: Manage); repeatable, */NAME for any namespace
-    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = grant, default_value = Settings::DEFAULT_ALLOW_GATEWAY)]
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = grant)]
     allow_gateway: Vec<String>,
     /// How log lines look
     #[arg(long, value_enum, default_value_t)]

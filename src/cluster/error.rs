@@ -41,7 +41,19 @@ pub async fn bounded<T>(call: impl Future<Output = Result<T, kube::Error>>) -> R
     }
 }
 
-/// What an error of the client means.
+/// Who owns which fields that an apply would have changed: `conflict with "MANAGER" using API on FIELD`. `None`: the error
+/// is something else, such as a 409 over a stale resourceVersion.
+#[must_use]
+pub fn field_conflict(error: &kube::Error) -> Option<String> {
+    let kube::Error::Api(status) = error else { return None };
+    let details = status.details.as_ref().filter(|_| status.code == 409)?;
+    let causes = details.causes.iter().filter(|cause| cause.reason == "FieldManagerConflict");
+    let words: Vec<String> = causes.map(|cause| format!("{} on {}", cause.message, cause.field)).collect();
+    (!words.is_empty()).then(|| sanitize(&words.join("; ")))
+}
+
+/// What an error of the client means. A conflict over fields is [`CallError::Stale`], too, for whoever creates by an apply:
+/// it is another's object that appeared. Whoever applies fields for good asks [`field_conflict`] first.
 #[must_use]
 pub fn classify(error: &kube::Error) -> CallError {
     match error {
@@ -133,6 +145,29 @@ mod tests {
         assert_eq!(pem, "denied: data was [material cut]");
         let base64 = sanitize("denied: LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0t");
         assert_eq!(base64, "denied: [material cut]");
+    }
+
+    #[test]
+    fn a_conflict_over_fields_is_told_from_a_stale_version() {
+        let answer = |causes: serde_json::Value| -> kube::Error {
+            let status = serde_json::json!({"status": "Failure", "code": 409, "reason": "Conflict", "message": "conflict",
+                "details": {"name": "gw", "kind": "gateways", "causes": causes}});
+            kube::Error::Api(Box::new(serde_json::from_value(status).expect("a Status")))
+        };
+        let cause = |manager: &str, field: &str| {
+            let message = format!("conflict with \"{manager}\" using networking.istio.io/v1");
+            serde_json::json!({"reason": "FieldManagerConflict", "message": message, "field": field})
+        };
+        let both =
+            answer(serde_json::json!([cause("kubectl-edit", ".spec.servers"), cause("helm", ".spec.selector.app")]));
+        let words = field_conflict(&both).expect("a conflict over fields");
+        assert_eq!(
+            words,
+            "conflict with \"kubectl-edit\" using networking.istio.io/v1 on .spec.servers; conflict with \"helm\" using \
+             networking.istio.io/v1 on .spec.selector.app"
+        );
+        assert_eq!(field_conflict(&answer(serde_json::json!([]))), None);
+        assert_eq!(classify(&answer(serde_json::json!([]))), CallError::Stale);
     }
 
     #[test]

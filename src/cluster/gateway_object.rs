@@ -10,21 +10,43 @@ use serde_json::{Value, json};
 use super::{
     MANAGED_BY, MANAGER,
     apply::format_undone,
-    error::{CALL_TIMEOUT, CallError, bounded, classify, is_unknown_resource, sanitize},
+    error::{CALL_TIMEOUT, CallError, bounded, classify, field_conflict, is_unknown_resource},
     gather::{foreign, from_api, parse_undone, version_of},
     is_own_manager,
 };
 use crate::{
-    api::{self, GATEWAY_VERSIONS, ISTIO_GROUP, IstioGateway},
+    api::{self, GATEWAY_VERSIONS, GatewayCertificateSpec, ISTIO_GROUP, IstioGateway},
     lifecycle::{
         FailureKind, ObjectName, Version,
-        gateway_object::{GatewayWrite, Holder, ObjectFacts, Placed},
+        gateway_object::{GatewayWants, GatewayWrite, Holder, ObjectFacts, Placed},
         serving::{Server, Tls},
     },
 };
 
 /// A resourceVersion that no object ever has: an apply that names it creates, and never merges into what is there.
 const NEVER: &str = "1";
+
+/// The spec has the Gateway itself written.
+pub(crate) fn manages(spec: &GatewayCertificateSpec) -> bool {
+    let management = spec.gateway.as_ref().and_then(|gateway| gateway.management);
+    management == Some(api::GatewayManagement::Manage)
+}
+
+/// What the spec says of the Gateway itself.
+pub(super) fn gateway_wants(spec: &GatewayCertificateSpec) -> GatewayWants {
+    let gateway = spec.gateway.clone().unwrap_or_default();
+    let policy = gateway.policy.unwrap_or_default();
+    GatewayWants {
+        manage: manages(spec),
+        watch: gateway.management.is_some(),
+        selector: (!gateway.selector.is_empty()).then_some(gateway.selector),
+        apex: policy.include_apex.unwrap_or(false),
+        min_version: policy.min_protocol_version.map(|version| version.as_str().to_owned()),
+        suites: policy.cipher_suites,
+        plain: policy.https_redirect == Some(false),
+        mode: policy.mode.map(|mode| mode.as_str().to_owned()),
+    }
+}
 
 /// What a Gateway tells of itself and of those who write it.
 pub(super) fn object_facts(object: &IstioGateway) -> ObjectFacts {
@@ -64,53 +86,58 @@ fn holders(object: &IstioGateway) -> Vec<Holder> {
 /// Writes the Gateway: server-side apply of our own fields as our own field manager, onto the state that was decided on.
 ///
 /// # Errors
-/// [`CallError::Stale`] when it is not in that state, [`CallError::Failed`] for the rest; a field that somebody else owns
-/// is named with its manager.
+/// [`CallError::Stale`] when it is not in that state, [`CallError::Failed`] for the rest: of the kind
+/// [`FailureKind::Conflict`] where somebody else owns a field, which is named with its manager.
 pub async fn write(client: &Client, write: &GatewayWrite, owner: &ObjectName) -> Result<IstioGateway, CallError> {
     let (api, version, found) = read(client, &write.target).await?;
-    let mut base = found.as_ref().map(version_of);
-    if base != write.base {
+    if found.as_ref().map(version_of) != write.base {
         return Err(CallError::Stale);
     }
-    if !write.dropped.is_empty()
-        && let Some(seen) = &base
-    {
-        let dropped = drop_labels(&api, write, seen).await.map_err(|error| explain(error, &write.target))?;
-        base = Some(version_of(&dropped));
-    }
-    let there = found.map(|found| found.data["spec"]["servers"].clone()).unwrap_or_default();
-    let patch = Patch::Apply(object(write, owner, version, base.as_ref(), &there));
+    let patch = Patch::Apply(object(write, owner, version, found.as_ref()));
     let params = PatchParams { force: write.force, ..PatchParams::apply(MANAGER) };
     let applied = api.patch(&write.target.name, &params, &patch);
-    match tokio::time::timeout(CALL_TIMEOUT, applied).await {
-        Ok(Ok(written)) => typed(&written),
-        Ok(Err(error)) => Err(conflict(&error).unwrap_or_else(|| explain(classify(&error), &write.target))),
-        Err(_) => Err(too_slow()),
-    }
+    let applied = match tokio::time::timeout(CALL_TIMEOUT, applied).await {
+        Ok(Ok(applied)) => applied,
+        Ok(Err(error)) => {
+            return Err(match field_conflict(&error) {
+                Some(words) => CallError::Failed(FailureKind::Conflict, words),
+                None => explain(classify(&error), &write.target),
+            });
+        }
+        Err(_) => return Err(too_slow()),
+    };
+    let left = drop_labels(&api, write, &applied).await.map_err(|error| explain(error, &write.target))?;
+    typed(&left.unwrap_or(applied))
 }
 
-/// An apply cannot remove what others own.
+/// An apply removes no label that was never ours: those that are to go and are still there are taken off, after it, so that
+/// the selector is never empty in between (it would mean every gateway of the mesh).
 async fn drop_labels(
     api: &Api<DynamicObject>,
     write: &GatewayWrite,
-    seen: &Version,
-) -> Result<DynamicObject, CallError> {
-    let labels: serde_json::Map<String, Value> =
-        write.dropped.iter().map(|label| (label.clone(), Value::Null)).collect();
-    let metadata = json!({"uid": seen.uid, "resourceVersion": seen.resource_version});
+    seen: &DynamicObject,
+) -> Result<Option<DynamicObject>, CallError> {
+    let there = &seen.data["spec"]["selector"];
+    let left = write.dropped.iter().filter(|label| there.get(label.as_str()).is_some());
+    let labels: serde_json::Map<String, Value> = left.map(|label| (label.clone(), Value::Null)).collect();
+    if labels.is_empty() {
+        return Ok(None);
+    }
+    let Version { uid, resource_version } = version_of(seen);
+    let metadata = json!({"uid": uid, "resourceVersion": resource_version});
     let patch = json!({"metadata": metadata, "spec": {"selector": labels}});
     let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
-    bounded(api.patch(&write.target.name, &params, &Patch::Merge(patch))).await
+    bounded(api.patch(&write.target.name, &params, &Patch::Merge(patch))).await.map(Some)
 }
 
 /// What is applied: our own fields and, as the list of servers is one whole, the servers of others as they are.
-fn object(write: &GatewayWrite, owner: &ObjectName, version: &str, base: Option<&Version>, there: &Value) -> Value {
+fn object(write: &GatewayWrite, owner: &ObjectName, version: &str, found: Option<&DynamicObject>) -> Value {
+    let there = found.map(|found| &found.data["spec"]["servers"]).unwrap_or(&Value::Null);
     let servers: Vec<Value> = write.servers.iter().map(|placed| server(there, placed)).collect();
     let mut object = json!({
         "apiVersion": format!("{ISTIO_GROUP}/{version}"), "kind": "Gateway",
         "metadata": {
             "name": write.target.name, "namespace": write.target.namespace,
-            "labels": {MANAGED_BY: MANAGER},
             "annotations": {api::OWNER: owner.to_string()},
         },
         "spec": {"selector": write.selector, "servers": servers},
@@ -119,11 +146,15 @@ fn object(write: &GatewayWrite, owner: &ObjectName, version: &str, base: Option<
     if !write.undone.is_empty() {
         metadata["annotations"][api::UNDONE] = format_undone(&write.undone).into();
     }
-    match base {
+    // It says who made an object: where somebody else did, Helm perhaps, that is no reason for a conflict.
+    if found.and_then(|found| found.labels().get(MANAGED_BY)).is_none_or(|manager| manager == MANAGER) {
+        metadata["labels"] = json!({MANAGED_BY: MANAGER});
+    }
+    match found.map(version_of) {
         None => metadata["resourceVersion"] = NEVER.into(),
         Some(base) => {
-            metadata["uid"] = base.uid.clone().into();
-            metadata["resourceVersion"] = base.resource_version.clone().into();
+            metadata["uid"] = base.uid.into();
+            metadata["resourceVersion"] = base.resource_version.into();
         }
     }
     object
@@ -170,15 +201,6 @@ async fn read(
 fn too_slow() -> CallError {
     let words = format!("the API server did not answer within {} s", CALL_TIMEOUT.as_secs());
     CallError::Failed(FailureKind::Transient, words)
-}
-
-/// What a conflict over fields says: `conflict with "MANAGER" using API: .field`.
-fn conflict(error: &kube::Error) -> Option<CallError> {
-    let kube::Error::Api(status) = error else { return None };
-    let causes = status.details.as_ref()?.causes.iter().filter(|cause| cause.reason == "FieldManagerConflict");
-    let words: Vec<String> = causes.map(|cause| format!("{} on {}", sanitize(&cause.message), cause.field)).collect();
-    let words = words.join("; ");
-    (!words.is_empty()).then_some(CallError::Failed(FailureKind::Rejected, words))
 }
 
 /// A missing right, with the rule to grant.

@@ -16,6 +16,7 @@ use kube::ResourceExt;
 use super::{
     client_ca,
     copies::{CopyStore, NamespaceWatch},
+    gateway_object::gateway_wants,
     is_own_manager,
     mesh::{MeshStore, MeshView},
     secrets::{Secrets, Seen, Sight},
@@ -28,7 +29,7 @@ use crate::{
         Leftover, Object, ObjectName, Observed, Policy, Probe, Proxy, Rival, Settings, Slot, Source, Stored, Supply,
         Undo, Version, Wants, accepts,
         client_ca::ClientCa,
-        gateway_object::{GatewayWants, Gateways},
+        gateway_object::Gateways,
         reload::{Nudge, Refusal, Rung},
         serving::Mesh,
         targets::{Content, Copies, Namespaces, Places, Requirement, SecretKind, Selector, Target, Workload, scopes},
@@ -41,7 +42,6 @@ pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration
 const SOURCE_LAYOUTS: [(&str, &str); 3] = [("tls.crt", "tls.key"), ("cert", "key"), ("tlsCrt", "tlsKey")];
 /// Kyma's names, see FACTS "Kyma": the Secret that `kyma-gateway` names, in the namespace of the gateway's pods.
 const DEFAULT_GATEWAY_SECRET: (&str, &str) = ("istio-system", "kyma-gateway-certs");
-
 /// The Gateway of Kyma's, see FACTS "Kyma".
 const DEFAULT_GATEWAY: (&str, &str) = ("kyma-system", "kyma-gateway");
 /// How long Istio's own push is waited for; it takes a tenth of a second where all is well (FACTS, "Measured here").
@@ -85,6 +85,8 @@ pub struct Others {
     pub rivals: Vec<Rival>,
     /// All there are, this one too, as `namespace/name`.
     pub peers: BTreeSet<String>,
+    /// Those of them, but this one, that manage the same Gateway.
+    pub keepers: BTreeSet<String>,
 }
 
 /// Looks at everything that a GatewayCertificate names. Starts the watches it needs and ends those it needs no more.
@@ -95,13 +97,13 @@ pub fn gather(object: &GatewayCertificate, others: Others, eyes: &Eyes, settings
     let facts = facts_of(object, name.clone(), wants);
     let (namespaces, copies) = look_at_copies(&facts, eyes, settings);
     let wants = &facts.wants;
-    let gateway = wants.gateway_secret.clone();
+    let (gateway, accepted) = (wants.gateway_secret.clone(), accepts(&facts, settings));
     let mut needed = Vec::new();
     let mut look = |secret: &ObjectName| {
         needed.push(secret.clone());
         eyes.secrets.look(secret, &name)
     };
-    let permitted = settings.permits(&gateway);
+    let permitted = settings.permits(&gateway) && (accepted || facts.deleting);
     let (gateway, keepsake, client_ca) = if permitted {
         let (sight, keepsake) = (look(&gateway), slot(&look(&gateway.keepsake())));
         (slot(&sight), keepsake, client_ca::look(&facts, &sight, &mut look))
@@ -114,11 +116,11 @@ pub fn gather(object: &GatewayCertificate, others: Others, eyes: &Eyes, settings
         None => Source::NotNamed,
     };
     eyes.secrets.keep_only(&name, &needed);
-    let gateways = match facts.deleting || !accepts(&facts, settings) {
+    let gateways = match facts.deleting || !accepted {
         true => Gateways::NotLookedAt,
         false => eyes.mesh.objects(wants, &name),
     };
-    let Others { rivals, peers } = others;
+    let Others { rivals, peers, keepers } = others;
     // What the pods serve is put in by whoever asks them.
     let mesh = Mesh::Pending;
     Observed {
@@ -129,6 +131,7 @@ pub fn gather(object: &GatewayCertificate, others: Others, eyes: &Eyes, settings
         client_ca,
         rivals,
         peers,
+        keepers,
         mesh,
         gateways,
         namespaces,
@@ -186,7 +189,7 @@ pub fn gateway_secret(spec: &GatewayCertificateSpec) -> ObjectName {
 }
 
 /// The Gateway that a spec means.
-fn gateway_name(spec: &GatewayCertificateSpec) -> ObjectName {
+pub(crate) fn gateway_name(spec: &GatewayCertificateSpec) -> ObjectName {
     let named = spec.gateway.as_ref();
     let (namespace, name) = DEFAULT_GATEWAY;
     ObjectName::new(
@@ -207,22 +210,6 @@ fn probe(spec: &GatewayCertificateSpec) -> Probe {
             api::ProxyProtocol::V1 => Proxy::V1,
             api::ProxyProtocol::V2 => Proxy::V2,
         },
-    }
-}
-
-/// What the spec says of the Gateway itself.
-fn gateway_wants(spec: &GatewayCertificateSpec) -> GatewayWants {
-    let gateway = spec.gateway.clone().unwrap_or_default();
-    let policy = gateway.policy.unwrap_or_default();
-    GatewayWants {
-        manage: gateway.management == Some(api::GatewayManagement::Manage),
-        watch: gateway.management.is_some(),
-        selector: (!gateway.selector.is_empty()).then_some(gateway.selector),
-        apex: policy.include_apex.unwrap_or(false),
-        min_version: policy.min_protocol_version.map(|version| version.as_str().to_owned()),
-        suites: policy.cipher_suites,
-        plain: policy.https_redirect == Some(false),
-        mode: policy.mode.map(|mode| mode.as_str().to_owned()),
     }
 }
 

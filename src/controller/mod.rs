@@ -32,23 +32,22 @@ use crate::{
         error::{CallError, bounded},
         events::Recorder,
         evict::evict,
-        gateway_object,
-        gather::{Eyes, Others, gateway_secret, gather, look_at_mesh, name_of, rival},
+        gateway_object::manages,
+        gather::{Eyes, Others, gateway_name, gateway_secret, gather, look_at_mesh, name_of, rival},
         mesh::MeshStore,
         secrets::Secrets,
         single::Watches,
     },
     gateway::{Dial, ProxyHeader},
-    lifecycle::{
-        Entry, Failure, FailureKind, ObjectName, Observed, Plan, Proxy, Settings, decide, gateway_object::Gateways,
-        targets::CopyAction,
-    },
+    lifecycle::{Entry, Failure, FailureKind, ObjectName, Plan, Proxy, Settings, decide, targets::CopyAction},
 };
 
 mod fan_out;
+mod managed;
 mod prober;
 
 use fan_out::{FanOut, LOOK_AGAIN};
+use managed::Tries;
 use prober::Prober;
 
 /// Without any event, each object is looked at again after this time at the latest. That costs no API call.
@@ -101,6 +100,7 @@ struct Context {
     /// Held for reading by whoever is at work, for writing by the end.
     working: Arc<RwLock<()>>,
     failures: Mutex<BTreeMap<ObjectName, u32>>,
+    tries: Tries,
 }
 
 /// Runs until `stop`, then finishes what it is at.
@@ -145,6 +145,7 @@ pub async fn run(runtime: Runtime, stop: CancellationToken) {
         written,
         working,
         failures,
+        tries: Tries::default(),
     });
     let mut senders = BTreeMap::new();
     let mut running = Vec::new();
@@ -248,6 +249,7 @@ impl Context {
             self.stores.iter().flat_map(|store| store.state()).map(|object| name_of(object.as_ref())).collect();
         self.eyes.sweep(&alive);
         self.prober.sweep(&alive);
+        self.tries.sweep(&alive);
         self.lock_failures().retain(|name, _| alive.contains(name));
         self.lock_written().retain(|name, _| alive.contains(name));
     }
@@ -273,11 +275,15 @@ impl Context {
 
     fn others(&self, object: &GatewayCertificate) -> Others {
         let (us, secret) = (name_of(object), gateway_secret(&object.spec));
+        let gateway = gateway_name(&object.spec);
         let mut others = Others::default();
         for other in self.stores.iter().flat_map(|store| store.state()) {
             others.peers.insert(name_of(other.as_ref()).to_string());
             if name_of(other.as_ref()) != us && gateway_secret(&other.spec) == secret {
                 others.rivals.push(rival(&other));
+            }
+            if name_of(other.as_ref()) != us && manages(&other.spec) && gateway_name(&other.spec) == gateway {
+                others.keepers.insert(name_of(other.as_ref()).to_string());
             }
         }
         others
@@ -316,7 +322,8 @@ impl Context {
         };
         let told = (observed.object.previous.served, observed.object.previous.gateways.clone());
         observed.mesh = self.prober.see(look_at_mesh(&observed.object, &self.eyes, settings), proxy, told, name);
-        let plan = decide(&observed, now, settings);
+        self.tries.recall(&mut observed);
+        let mut plan = decide(&observed, now, settings);
         self.prober.pace(&observed.object.name, plan.pace);
         let failure = self.act(&plan, object).await?;
         if let Some((failure, error)) = failure {
@@ -325,10 +332,10 @@ impl Context {
             self.tell(&told, object).await?;
             return Err(error);
         }
-        if let Some(error) = self.write_gateway(&plan, &mut observed).await? {
-            let told = decide(&observed, now, settings);
-            self.tell(&told, object).await?;
-            return Err(error);
+        if let Some(write) = &plan.gateway
+            && !self.tries.write(&self.runtime.client, &self.eyes.mesh, write, &mut observed).await?
+        {
+            plan = decide(&observed, now, settings);
         }
         if let Some(eviction) = &plan.evict
             && let Err(error) = evict(&self.runtime.client, eviction).await
@@ -339,11 +346,13 @@ impl Context {
         }
         self.tell(&plan, object).await?;
         if !plan.copies.is_empty() {
-            return Ok(Requeue::requeue(self.distribute(plan.copies, object, seen).await));
+            let wait = self.distribute(plan.copies, object, seen).await;
+            return Ok(Requeue::requeue(self.tries.wait(&observed.object.name).map_or(wait, |again| wait.min(again))));
         }
         // Nobody wakes an object when a call that took too long ends badly after all: it looks by itself.
         let longest = if self.eyes.copies.is_busy() { LOOK_AGAIN } else { RESYNC };
         let wait = plan.wake_at.and_then(|at| (at - now).to_std().ok()).map_or(longest, |wait| wait.min(longest));
+        let wait = self.tries.wait(&observed.object.name).map_or(wait, |again| wait.min(again));
         Ok(Requeue::requeue(wait.max(Duration::from_millis(1))))
     }
 
@@ -401,30 +410,6 @@ impl Context {
             }
         }
         Ok(None)
-    }
-
-    /// Writes the Gateway, if that is planned. What went wrong is put into `observed`, to be told.
-    async fn write_gateway(&self, plan: &Plan, observed: &mut Observed) -> Result<Option<CallError>, CallError> {
-        let Some(write) = &plan.gateway else { return Ok(None) };
-        match gateway_object::write(&self.runtime.client, write, &observed.object.name).await {
-            Ok(written) => {
-                tracing::info!(object = %observed.object.name, gateway = %write.target, "{}", write.entry.message);
-                self.eyes.mesh.note(&write.target, Some(&written));
-                Ok(None)
-            }
-            Err(CallError::Stale) => {
-                // So that the next decision is not made on old news.
-                let found = gateway_object::look(&self.runtime.client, &write.target).await?;
-                self.eyes.mesh.note(&write.target, found.as_ref());
-                Err(CallError::Stale)
-            }
-            Err(CallError::Failed(kind, words)) => {
-                if let Gateways::Known(all) = std::mem::take(&mut observed.gateways) {
-                    observed.gateways = Gateways::Refused(all, kind, words.clone());
-                }
-                Ok(Some(CallError::Failed(kind, words)))
-            }
-        }
     }
 
     /// Tells the events, then publishes the status: the status is what remembers that they were told.

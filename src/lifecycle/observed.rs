@@ -68,7 +68,7 @@ pub struct Settings {
     pub namespaces: Vec<String>,
     /// Workloads that may be rolled: `namespace/kind/name`, or `*/kind/name` for any namespace.
     pub allow_restart: Vec<String>,
-    /// Gateways that may be written: `namespace/name`, or `*/name` for any namespace.
+    /// Gateways that may be written: `namespace/name`, or `*/name` for any namespace. None by default.
     pub allow_gateway: Vec<String>,
     /// How long before its end a certificate is warned about.
     pub expires_soon: Duration,
@@ -77,9 +77,6 @@ pub struct Settings {
 impl Settings {
     /// The operator's default grant: Kyma's gateway Secret.
     pub const DEFAULT_ALLOW: &'static str = "istio-system/kyma-gateway-certs";
-
-    /// The operator's default grant of Gateways: Kyma's.
-    pub const DEFAULT_ALLOW_GATEWAY: &'static str = "kyma-system/kyma-gateway";
 
     /// Whether this Secret may be written.
     #[must_use]
@@ -125,7 +122,7 @@ impl Default for Settings {
             allow,
             namespaces: Vec::new(),
             allow_restart: Vec::new(),
-            allow_gateway: vec![Self::DEFAULT_ALLOW_GATEWAY.to_owned()],
+            allow_gateway: Vec::new(),
             expires_soon: Duration::days(21),
         }
     }
@@ -148,6 +145,8 @@ pub struct Observed {
     pub rivals: Vec<Rival>,
     /// Every GatewayCertificate that is served, as `namespace/name`.
     pub peers: BTreeSet<String>,
+    /// Those of them, but this one, that manage the Gateway that it means.
+    pub keepers: BTreeSet<String>,
     /// Who serves the gateway's Secret.
     pub mesh: Mesh,
     /// The Gateways themselves.
@@ -444,6 +443,8 @@ pub enum FailureKind {
     Denied,
     /// The API server refused the content.
     Rejected,
+    /// Somebody else owns a field that was to be written.
+    Conflict,
     /// The namespace is being deleted.
     Terminating,
     /// Anything that may pass: time-outs, throttling, errors of the server, conflicts again and again.

@@ -110,6 +110,9 @@ reasons! {
     /// The Gateway is not as spec.gateway asks for (management: Manage), and cannot be written: see the message and
     /// status.findings.
     GatewayNotCurrent,
+    /// Somebody else owns fields of the Gateway that is to be managed, or the Gateway: nothing is forced. The message names
+    /// who and what to do.
+    GatewayConflict,
     /// The source is good, the gateway's Secret current, and every ready gateway pod serves it. Copies have a condition of
     /// their own: Distributed.
     Ready,
@@ -145,7 +148,7 @@ reasons! {
     Adopted,
     /// The Gateway was created, or written to say what spec.gateway asks for.
     GatewayWritten,
-    /// The Gateway was changed by somebody, and put right.
+    /// The Gateway, or what was gone of it, was put back; or somebody's change of it was undone (managementPolicy Manage).
     GatewayRestored,
     /// CA certificates were put into the -cacert Secret.
     ClientCaPromoted,

@@ -333,7 +333,7 @@ impl Report<'_> {
         let failure = self.observed.failure.as_ref()?;
         let reason = match failure.kind {
             FailureKind::Denied => Reason::AccessDenied,
-            FailureKind::Rejected => Reason::WriteRejected,
+            FailureKind::Rejected | FailureKind::Conflict => Reason::WriteRejected,
             FailureKind::Transient | FailureKind::Terminating => Reason::WriteFailed,
         };
         let what = if failure.gateway { "the gateway's Secret" } else { "beside the gateway's Secret," };

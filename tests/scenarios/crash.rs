@@ -90,7 +90,7 @@ async fn converged(world: &World, pair: &Pair, clients: &str) {
 }
 
 /// A client that dies at its write number `fatal`: from there on nothing is sent or answered.
-fn mortal(world: &World, fatal: usize, applied: bool) -> (Client, Arc<AtomicUsize>, Arc<Notify>) {
+pub fn mortal(world: &World, fatal: usize, applied: bool) -> (Client, Arc<AtomicUsize>, Arc<Notify>) {
     let (wrote, dead) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
     let (inner, counter, notify) = (world.client.clone(), wrote.clone(), dead.clone());
     let service = tower::service_fn(move |request: Request<Body>| {

@@ -7,8 +7,10 @@ use kube::{
     api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
+use std::sync::atomic::Ordering;
 
 use crate::{
+    crash::mortal,
     pki::{self, Ca},
     scenarios,
     world::{Keeper, World},
@@ -16,35 +18,30 @@ use crate::{
 
 scenarios!(
     a_managed_gateway_is_created_with_the_documented_policy_and_is_ready,
-    a_managed_gateway_that_is_deleted_is_created_again,
-    an_edited_gateway_is_restored_and_whoever_undoes_it_three_times_is_left_alone,
-    a_label_that_somebody_adds_to_the_selector_goes,
-    somebody_elses_gateway_is_a_conflict_that_names_manager_and_field,
-    a_persons_word_takes_the_gateway_over_and_other_servers_stay,
-    a_selector_that_nobody_named_is_not_put_over_another,
     what_the_spec_asks_for_anew_is_written,
     mutual_waits_for_the_client_ca,
     a_gateway_over_no_pair_is_not_written,
     the_gateway_stays_when_its_object_goes,
-    one_of_two_objects_manages_the_gateway,
     two_replicas_write_once,
+    killed_after_any_write_the_gateway_converges_after_a_restart,
+    killed_before_any_write_the_gateway_converges_after_a_restart,
     an_observed_gateway_is_verified_and_never_written,
     with_probing_off_the_gateway_is_looked_at_where_the_spec_says_so,
     a_suspended_object_writes_no_gateway,
     a_gateway_that_is_not_granted_is_not_accepted,
 );
 
-fn gateways(world: &World, version: &str) -> Api<DynamicObject> {
+pub fn gateways(world: &World, version: &str) -> Api<DynamicObject> {
     let kind = GroupVersionKind::gvk("networking.istio.io", version, "Gateway");
     let resource = ApiResource::from_gvk_with_plural(&kind, "gateways");
     Api::namespaced_with(world.client.clone(), &world.mesh, &resource)
 }
 
-async fn gateway(world: &World) -> Option<DynamicObject> {
+pub async fn gateway(world: &World) -> Option<DynamicObject> {
     gateways(world, "v1").get_opt("gw").await.expect("readable")
 }
 
-async fn install_istio(world: &World) {
+pub async fn install_istio(world: &World) {
     // On a real API server every world has it already.
     if world.server.is_some() {
         VirtualMesh::install(&world.client).await.expect("Istio's Gateways are known");
@@ -52,7 +49,7 @@ async fn install_istio(world: &World) {
 }
 
 /// The spec of an object that manages the Gateway `gw`.
-fn spec(world: &World, more: Value) -> Value {
+pub fn spec(world: &World, more: Value) -> Value {
     let secret = json!({"namespace": world.mesh, "name": "gw-certs"});
     let mut gateway = json!({"secretRef": secret, "name": "gw", "namespace": world.mesh, "management": "Manage",
         "selector": {"app": world.mesh}});
@@ -63,7 +60,7 @@ fn spec(world: &World, more: Value) -> Value {
 }
 
 /// Puts a Gateway there as somebody.
-async fn put(world: &World, manager: &str, spec: Value) {
+pub async fn put(world: &World, manager: &str, spec: Value) {
     let object = json!({"apiVersion": "networking.istio.io/v1", "kind": "Gateway",
         "metadata": {"name": "gw", "namespace": world.mesh}, "spec": spec});
     let object: DynamicObject = serde_json::from_value(object).expect("an object");
@@ -72,13 +69,13 @@ async fn put(world: &World, manager: &str, spec: Value) {
 }
 
 /// Changes the Gateway as somebody.
-async fn edit(world: &World, manager: &str, patch: Value) {
+pub async fn edit(world: &World, manager: &str, patch: Value) {
     let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
     gateways(world, "v1").patch("gw", &params, &Patch::Merge(patch)).await.expect("patched");
 }
 
 /// The documented policy for [`pki::DOMAIN`], as Kyma's Gateway has it.
-fn documented(world: &World) -> Value {
+pub fn documented(world: &World) -> Value {
     json!({"selector": {"app": world.mesh}, "servers": [
         {"port": {"number": 443, "name": "https", "protocol": "HTTPS"}, "hosts": [pki::WILDCARD], "tls": {
             "mode": "SIMPLE", "credentialName": "gw-certs", "minProtocolVersion": "TLSV1_2", "cipherSuites": [
@@ -90,7 +87,7 @@ fn documented(world: &World) -> Value {
 }
 
 /// The documented policy for these hosts.
-fn documented_for(world: &World, hosts: &[&str]) -> Value {
+pub fn documented_for(world: &World, hosts: &[&str]) -> Value {
     let mut wanted = documented(world);
     for server in 0..2 {
         wanted["servers"][server]["hosts"] = json!(hosts);
@@ -98,7 +95,7 @@ fn documented_for(world: &World, hosts: &[&str]) -> Value {
     wanted
 }
 
-async fn says(world: &World, spec: &Value) {
+pub async fn says(world: &World, spec: &Value) {
     world
         .eventually(&format!("the Gateway says {spec}"), || async {
             gateway(world).await.filter(|gateway| gateway.data["spec"] == *spec)
@@ -106,7 +103,7 @@ async fn says(world: &World, spec: &Value) {
         .await;
 }
 
-async fn managing(world: &World, more: Value) -> Keeper {
+pub async fn managing(world: &World, more: Value) -> Keeper {
     install_istio(world).await;
     world.supply(&Ca::new().issue(&[pki::WILDCARD])).await;
     world.ask(spec(world, more)).await;
@@ -114,7 +111,7 @@ async fn managing(world: &World, more: Value) -> Keeper {
 }
 
 /// As [`managing`], once the Gateway says what is documented.
-async fn managed(world: &World) -> Keeper {
+pub async fn managed(world: &World) -> Keeper {
     let keeper = managing(world, json!({})).await;
     says(world, &documented(world)).await;
     told(world, "GatewayWritten", 1).await;
@@ -122,7 +119,7 @@ async fn managed(world: &World) -> Keeper {
 }
 
 /// Waits until so much of this reason is told; returns the newest message.
-async fn told(world: &World, reason: &str, times: usize) -> String {
+pub async fn told(world: &World, reason: &str, times: usize) -> String {
     world
         .eventually(&format!("{reason} is told {times} times"), || async {
             let history = world.status("x").await.history.into_iter();
@@ -133,7 +130,7 @@ async fn told(world: &World, reason: &str, times: usize) -> String {
 }
 
 /// Waits until there is a finding of this check, and returns it in words.
-async fn found(world: &World, check: &str) -> String {
+pub async fn found(world: &World, check: &str) -> String {
     world
         .eventually(&format!("{check} is found"), || async {
             let findings = world.status("x").await.findings;
@@ -162,98 +159,6 @@ async fn a_managed_gateway_is_created_with_the_documented_policy_and_is_ready(wo
     let events = world.events().await;
     assert_eq!(events.iter().filter(|event| event.reason.as_deref() == Some("GatewayWritten")).count(), 1);
     assert_eq!(checks(&world).await, [""; 0]);
-}
-
-async fn a_managed_gateway_that_is_deleted_is_created_again(world: World) {
-    let _keeper = managed(&world).await;
-    let first = gateway(&world).await.and_then(|gateway| gateway.uid());
-    gateways(&world, "v1").delete("gw", &DeleteParams::default()).await.expect("deleted");
-    told(&world, "GatewayWritten", 2).await;
-    says(&world, &documented(&world)).await;
-    assert_ne!(gateway(&world).await.and_then(|gateway| gateway.uid()), first);
-    world.is_silent().await;
-}
-
-async fn an_edited_gateway_is_restored_and_whoever_undoes_it_three_times_is_left_alone(world: World) {
-    let _keeper = managed(&world).await;
-    let tls = json!({"mode": "SIMPLE", "credentialName": "gw-certs", "minProtocolVersion": "TLSV1_0"});
-    let port = json!({"number": 443, "name": "https", "protocol": "HTTPS"});
-    let weak = json!({"spec": {"servers": [{"port": port, "hosts": [pki::WILDCARD], "tls": tls}]}});
-    for times in 1..=3 {
-        edit(&world, "kubectl-edit", weak.clone()).await;
-        says(&world, &documented(&world)).await;
-        let message = told(&world, "GatewayRestored", times).await;
-        assert!(message.contains("\"kubectl-edit\" in .spec.servers"), "{message}");
-    }
-    edit(&world, "kubectl-edit", weak).await;
-    let message = world.condition("x", "Ready", "False", "GatewayNotCurrent").await;
-    assert!(message.contains("\"kubectl-edit\" undid certkeeper's write three times"), "{message}");
-    let message = found(&world, "gateway-min-version").await;
-    assert!(message.contains("spec.servers[0].tls.minProtocolVersion: found TLSV1_0"), "{message}");
-    world.is_silent().await;
-    world.patch_object("x", json!({"spec": {"managementPolicy": "Manage"}})).await;
-    says(&world, &documented(&world)).await;
-}
-
-async fn a_label_that_somebody_adds_to_the_selector_goes(world: World) {
-    let _keeper = managed(&world).await;
-    edit(&world, "kubectl-edit", json!({"spec": {"selector": {"nobody": "has-it"}}})).await;
-    let message = told(&world, "GatewayRestored", 1).await;
-    assert!(message.contains("\"kubectl-edit\" in .spec.selector.nobody"), "{message}");
-    says(&world, &documented(&world)).await;
-    world.is_silent().await;
-}
-
-async fn somebody_elses_gateway_is_a_conflict_that_names_manager_and_field(world: World) {
-    let (world, _mesh) = world.with_gateway(&["a"]).await;
-    gateways(&world, "v1").delete("gw", &DeleteParams::default()).await.expect("deleted");
-    let mut theirs = documented(&world);
-    theirs["servers"][0]["tls"]["minProtocolVersion"] = "TLSV1_0".into();
-    put(&world, "api-gateway", theirs.clone()).await;
-    let _keeper = managing(&world, json!({})).await;
-    let message = world.condition("x", "Ready", "False", "GatewayNotCurrent").await;
-    assert!(message.contains("field manager \"api-gateway\" owns .spec.servers"), "{message}");
-    assert!(found(&world, "gateway-held").await.starts_with("error"));
-    found(&world, "gateway-min-version").await;
-    world.condition("x", "Served", "True", "Served").await;
-    world.is_silent().await;
-    assert_eq!(gateway(&world).await.expect("there").data["spec"], theirs);
-    // Once it says what it should there is nothing to write, whoever owns it.
-    edit(&world, "api-gateway", json!({ "spec": documented(&world) })).await;
-    world.condition("x", "Ready", "True", "Ready").await;
-    world.is_silent().await;
-    assert!(!gateway(&world).await.expect("there").annotations().contains_key("certs.kyma-project.io/owner"));
-}
-
-async fn a_persons_word_takes_the_gateway_over_and_other_servers_stay(world: World) {
-    install_istio(&world).await;
-    let other = json!({"port": {"number": 443, "name": "shop", "protocol": "HTTPS"}, "hosts": ["shop.example.org"],
-        "bind": "0.0.0.0", "tls": {"mode": "MUTUAL", "credentialName": "shop-certs", "subjectAltNames": ["a"]}});
-    let https = json!({"port": {"number": 443, "name": "https", "protocol": "HTTPS"}, "hosts": ["./old.example.com"],
-        "defaultEndpoint": "127.0.0.1:1", "tls": {"mode": "SIMPLE", "credentialName": "kubernetes://gw-certs"}});
-    let theirs = json!({"selector": {"app": world.mesh, "old": "label"}, "servers": [other, https]});
-    put(&world, "api-gateway", theirs).await;
-    let _keeper = managing(&world, json!({})).await;
-    world.condition("x", "Ready", "False", "GatewayNotCurrent").await;
-    world.patch_object("x", json!({"spec": {"managementPolicy": "Manage"}})).await;
-    let mut wanted = documented(&world);
-    wanted["servers"][0]["defaultEndpoint"] = "127.0.0.1:1".into();
-    // Another way to write the same name stays.
-    wanted["servers"][0]["tls"]["credentialName"] = "kubernetes://gw-certs".into();
-    wanted["servers"] = json!([other, wanted["servers"][0], wanted["servers"][1]]);
-    says(&world, &wanted).await;
-    told(&world, "GatewayWritten", 1).await;
-    world.is_silent().await;
-}
-
-async fn a_selector_that_nobody_named_is_not_put_over_another(world: World) {
-    let (world, _mesh) = world.with_gateway(&["a"]).await;
-    let _keeper = managing(&world, json!({"selector": {}})).await;
-    world.patch_object("x", json!({"spec": {"managementPolicy": "Manage"}})).await;
-    let message = found(&world, "gateway-held").await;
-    assert!(message.contains(&format!("app={}", world.mesh)) && message.contains("spec.gateway.selector"), "{message}");
-    world.condition("x", "Served", "True", "Served").await;
-    world.is_silent().await;
 }
 
 async fn what_the_spec_asks_for_anew_is_written(world: World) {
@@ -335,21 +240,6 @@ async fn the_gateway_stays_when_its_object_goes(world: World) {
     says(&world, &documented_for(&world, &[pki::WILDCARD, pki::DOMAIN])).await;
 }
 
-async fn one_of_two_objects_manages_the_gateway(world: World) {
-    install_istio(&world).await;
-    world.supply(&Ca::new().issue(&[pki::WILDCARD])).await;
-    world.ask(spec(&world, json!({}))).await;
-    let second = format!("{}/gw-certs-2", world.mesh);
-    let _keeper = world.keeper_with(world.settings_with(&[&second]), world.client.clone());
-    says(&world, &documented(&world)).await;
-    let secret = json!({"namespace": world.mesh, "name": "gw-certs-2"});
-    world.ask_as("y", spec(&world, json!({"secretRef": secret, "policy": {"includeApex": true}}))).await;
-    let message = world.condition("y", "Ready", "False", "GatewayNotCurrent").await;
-    assert!(message.contains(&format!("belongs to GatewayCertificate {}/x", world.home)), "{message}");
-    world.is_silent().await;
-    says(&world, &documented(&world)).await;
-}
-
 async fn two_replicas_write_once(world: World) {
     let _keeper = managing(&world, json!({})).await;
     let _other = world.keeper();
@@ -358,6 +248,49 @@ async fn two_replicas_write_once(world: World) {
     world.is_silent().await;
     // One create and nothing after it: the generation counts changes of the spec.
     assert_eq!(gateway(&world).await.expect("there").metadata.generation, Some(1));
+}
+
+async fn killed_after_any_write_the_gateway_converges_after_a_restart(world: World) {
+    killed_at_each_write(world, true).await;
+}
+
+async fn killed_before_any_write_the_gateway_converges_after_a_restart(world: World) {
+    killed_at_each_write(world, false).await;
+}
+
+/// The spec changes, and certkeeper is killed at one of the writes that this takes, which is or is not applied.
+async fn killed_at_each_write(world: World, applied: bool) {
+    let keeper = managed(&world).await;
+    world.is_silent().await;
+    keeper.stop().await;
+    let mut rounds = 0;
+    for fatal in 0.. {
+        let apex = fatal % 2 == 0;
+        let hosts = if apex { &[pki::WILDCARD, pki::DOMAIN][..] } else { &[pki::WILDCARD] };
+        let wanted = documented_for(&world, hosts);
+        world.patch_object("x", json!({"spec": {"gateway": {"policy": {"includeApex": apex}}}})).await;
+        let (client, wrote, dead) = mortal(&world, fatal, applied);
+        let keeper = world.keeper_with(world.settings(), client);
+        let settled = async {
+            says(&world, &wanted).await;
+            world.is_silent().await;
+        };
+        let reached = tokio::select! {
+            biased;
+            () = dead.notified() => true,
+            () = settled => wrote.load(Ordering::Relaxed) > fatal,
+        };
+        drop(keeper);
+        if !reached {
+            break;
+        }
+        let survivor = world.keeper();
+        says(&world, &wanted).await;
+        world.is_silent().await;
+        survivor.stop().await;
+        rounds += 1;
+    }
+    assert!(rounds >= 3, "a change takes the Gateway, an event and the status at least, {rounds} were seen");
 }
 
 async fn an_observed_gateway_is_verified_and_never_written(world: World) {
@@ -420,6 +353,14 @@ async fn a_gateway_that_is_not_granted_is_not_accepted(world: World) {
     let _keeper = world.keeper();
     let message = world.condition("x", "Accepted", "False", "NotPermitted").await;
     assert!(message.contains(&format!("--allow-gateway {}/another", world.mesh)), "{message}");
+    world.condition("x", "Ready", "False", "NotAccepted").await;
+    if let Some(server) = &world.server {
+        let called = |request: &certkeeper_simulator::server::Request| {
+            request.info.resource == "gateways" || (request.info.resource == "secrets" && request.info.verb == "watch")
+        };
+        let calls: Vec<_> = server.requests().into_iter().filter(called).map(|request| request.info).collect();
+        assert!(calls.is_empty(), "a call is made for it: {calls:?}");
+    }
     world.patch_object("x", json!({"spec": {"domain": null, "gateway": {"name": "gw"}}})).await;
     let message = world.condition("x", "Accepted", "False", "InvalidSpec").await;
     assert!(message.contains("spec.domain"), "{message}");

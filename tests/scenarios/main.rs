@@ -11,6 +11,7 @@ mod distribution;
 mod drift;
 mod fan_out;
 mod gateway_object;
+mod gateway_object_conflicts;
 mod gone;
 mod law10;
 mod leaks;

@@ -239,6 +239,9 @@ async fn a_missing_right_to_write_is_a_condition_that_names_the_rule() {
 async fn the_documented_rules_are_enough_to_manage_the_gateway_and_a_missing_one_is_named() {
     let [home, mesh, pods, gateways, .., manage] = all_documented("", "");
     let Some((world, client)) = World::restricted("rights: the Gateway", home, mesh).await else { return };
+    let (copy, namespace) = (world.own("copy"), world.own("a"));
+    let [.., listed, _, _] = all_documented(&copy, "");
+    world.namespace(&namespace).await;
     for (namespace, rules) in [(Some(world.mesh.as_str()), &pods), (None, &gateways)] {
         world.grant_as("served", namespace, rules).await;
     }
@@ -248,15 +251,25 @@ async fn the_documented_rules_are_enough_to_manage_the_gateway_and_a_missing_one
         .ask(json!({"gateway": {"secretRef": secret, "name": "gw", "namespace": world.mesh, "management": "Manage",
             "selector": {"app": world.mesh}}}))
         .await;
-    let keeper = world.keeper_with(world.settings(), client.clone());
-    let message = world.condition("x", "Ready", "False", "GatewayNotCurrent").await;
+    let settings = world.settings_with(&[&format!("{namespace}/{copy}")]);
+    let keeper = world.keeper_with(settings.clone(), client.clone());
+    let message = world.condition("x", "Ready", "False", "AccessDenied").await;
     let rule = "grant the verbs get, create and patch on gateways.networking.istio.io with resourceNames [\"gw\"]";
     assert!(message.contains(rule) && message.contains(&world.mesh), "{message}");
     world.condition("x", "SecretCurrent", "True", "Current").await;
     world.is_silent().await;
+    // What is in the Gateway's way is not in the pair's, nor in that of its copies.
+    let next = Ca::new().issue(&[pki::WILDCARD]);
+    world.supply(&next).await;
+    world.promoted(&next).await;
+    world.grant(Some(&namespace), &listed).await;
+    let target = json!({"name": "a", "layout": "tls", "namespaces": [namespace], "secretName": copy});
+    world.patch_object("x", json!({"spec": {"targets": [target]}})).await;
+    world.condition("x", "Distributed", "True", "Distributed").await;
+    world.condition("x", "Ready", "False", "AccessDenied").await;
     drop(keeper);
     world.grant_as("manage", Some(&world.mesh), &manage).await;
-    let _keeper = world.keeper_with(world.settings(), client);
+    let _keeper = world.keeper_with(settings, client);
     for (patch, reason, times) in [
         (json!({}), "GatewayWritten", 1),
         (json!({"spec": {"gateway": {"policy": {"includeApex": true}}}}), "GatewayWritten", 2),

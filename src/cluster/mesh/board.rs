@@ -143,19 +143,33 @@ impl<K: Kind> Board<K> {
         });
     }
 
-    /// Takes note of a state that a call returned, before the watch brings it.
-    pub(super) fn note(&self, name: &ObjectName, found: Option<&K::Object>) {
+    /// Takes note of a state that a call of `by` returned, before the watch brings it. The watch then has no news in it,
+    /// so that all others are woken here.
+    pub(super) fn note(&self, name: &ObjectName, found: Option<&K::Object>, by: &ObjectName) {
+        let mut others = BTreeSet::new();
         for (scope, watched) in self.lock().iter_mut() {
             if scope.as_ref().is_none_or(|namespace| *namespace == name.namespace)
                 && let View::Known(known) = &mut watched.view
             {
+                let plain = found.map(K::plain);
+                if known.get(name) == plain.as_ref() {
+                    continue;
+                }
                 let known = Arc::make_mut(known);
-                match found {
-                    Some(found) => drop(known.insert(name.clone(), K::plain(found))),
+                match plain {
+                    Some(plain) => drop(known.insert(name.clone(), plain)),
                     None => drop(known.remove(name)),
                 }
+                others.extend(watched.interested.iter().filter(|other| *other != by).cloned());
             }
         }
+        let wake = self.wake.clone();
+        // Not waited for: whoever calls is at work, and the queue may be full.
+        drop(tokio::spawn(async move {
+            for other in others {
+                let _ = wake.send(other).await;
+            }
+        }));
     }
 
     /// Ends the interest of every GatewayCertificate that is not among these.

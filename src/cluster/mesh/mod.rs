@@ -109,9 +109,9 @@ impl MeshStore {
         }
     }
 
-    /// Takes note of a Gateway that was read or written; `None`: there is none.
-    pub fn note(&self, name: &ObjectName, found: Option<&IstioGateway>) {
-        self.gateways.note(name, found);
+    /// Takes note of a Gateway that `by` read or wrote; `None`: there is none.
+    pub fn note(&self, name: &ObjectName, found: Option<&IstioGateway>, by: &ObjectName) {
+        self.gateways.note(name, found, by);
     }
 
     /// The EnvoyFilters beside the pods, where the spec asks what they say of the PROXY protocol; `None` until they were

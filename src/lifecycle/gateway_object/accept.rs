@@ -21,10 +21,13 @@ pub(in crate::lifecycle) fn accept(wants: &Wants, settings: &Settings) -> Result
     }
     let gateway = &wants.gateway;
     if !settings.permits_gateway(gateway) {
+        let granted = match settings.allow_gateway.as_slice() {
+            [] => "none".to_owned(),
+            granted => granted.join(", "),
+        };
         let message = format!(
-            "Gateway {gateway} may not be written: the operator grants {}; start certkeeper with --allow-gateway {gateway}, \
-             name a granted Gateway in spec.gateway, or set spec.gateway.management to Observe",
-            settings.allow_gateway.join(", ")
+            "Gateway {gateway} may not be written: the operator grants {granted}; start certkeeper with --allow-gateway \
+             {gateway}, name a granted Gateway in spec.gateway, or set spec.gateway.management to Observe"
         );
         return Err((Reason::NotPermitted, message));
     }

@@ -144,7 +144,7 @@ fn tls_differences(desired: &Desired, at: &str, tls: &Tls) -> Vec<Difference> {
             "MUTUAL" => "set MUTUAL: else no client is asked for a certificate, or not each",
             _ => "set SIMPLE, or name the CA certificates of the clients in spec.clientCA",
         };
-        differs("gateway-tls-mode", "mode", &tls.mode, desired.mode.clone(), remedy);
+        differs("gateway-mode", "mode", &tls.mode, desired.mode.clone(), remedy);
     }
     let rank = |version: &str| VERSIONS.iter().position(|known| *known == version);
     if rank(&tls.min_version) < rank(&desired.min_version) {

@@ -3,9 +3,11 @@
 //!
 //! Observed (the default), every Gateway that hands out the Secret is verified, and nothing is written. Managed, the one
 //! Gateway that the spec means is made to say what it should, by the rules that hold for Secrets (laws 1, 2, 9 and 10):
-//! - Ownership is our annotation. A Gateway without it whose fields somebody else holds is theirs: the conflict is told
-//!   with manager and field. `managementPolicy: Manage` is the word that takes over.
-//! - One that is ours and was edited is restored; a manager that undid us three times within an hour is left alone.
+//! - What somebody else holds is theirs, and an edit by hand makes them hold it: nothing is taken from them, the conflict
+//!   is told with manager and field. Only `managementPolicy: Manage`, a person's word, takes over; a manager that undid
+//!   that three times within an hour is left alone all the same.
+//! - What is gone and nobody else holds (the Gateway, its servers, a label) is put back, three times an hour at most.
+//! - Our annotation says which GatewayCertificate manages it: one at a time.
 //! - It is written only over a Secret that holds a pair (while a bad one is stored an edit of the TLS settings is refused
 //!   by Envoy and not taken up later, FACTS "Measured here"), and turned to MUTUAL only once the client CA is stored (or
 //!   every connection would be reset).
@@ -116,7 +118,7 @@ pub struct ObjectFacts {
 }
 
 /// A field manager with a field of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Holder {
     /// The field manager.
     pub manager: String,
@@ -133,7 +135,7 @@ pub struct GatewayWrite {
     pub target: ObjectName,
     /// The state that is changed; `None` creates it.
     pub base: Option<Version>,
-    /// Fields that others hold are taken from them: the Gateway is ours, or a person said so.
+    /// Fields that others hold are taken from them, because a person said so (`managementPolicy: Manage`).
     pub force: bool,
     /// The labels of its pods.
     pub selector: BTreeMap<String, String>,

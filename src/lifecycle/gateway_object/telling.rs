@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::plan::{Decision, Saying};
+use super::plan::{CONFLICT, DENIED, Decision, Saying};
 use crate::lifecycle::{
     MAX_LISTED,
     observed::Observed,
@@ -49,7 +49,7 @@ impl Decision {
         match (grave, findings.as_slice()) {
             (Some(grave), _) if ready.status != ConditionStatus::False => {
                 let message = format!("{}: {}; {}", grave.location, grave.message, grave.remedy);
-                Condition::new(&ready.kind, ConditionStatus::False, Reason::GatewayNotCurrent, message)
+                Condition::new(&ready.kind, ConditionStatus::False, reason_of(&grave.check), bounded(message))
             }
             (_, []) => ready,
             (_, [one]) => with_note(ready, &format!("{}: {}", one.location, one.message)),
@@ -69,13 +69,22 @@ impl Decision {
         if let Some(write) = &self.write {
             return vec![write.entry.clone()];
         }
-        let reason = Reason::GatewayNotCurrent.as_str();
         let before = observed.object.previous.condition("Ready");
-        let told = before.is_some_and(|before| before.reason == reason && before.message == ready.message);
-        if ready.reason != reason || told {
-            return Vec::new();
+        let told = before.is_some_and(|before| before.reason == ready.reason && before.message == ready.message);
+        let grave = self.findings(observed).into_iter().find(|finding| finding.severity == "error");
+        match grave.map(|grave| reason_of(&grave.check)).filter(|reason| ready.reason == reason.as_str() && !told) {
+            Some(reason) => vec![entry(now, reason, ready.message.clone(), None, true)],
+            None => Vec::new(),
         }
-        vec![entry(now, Reason::GatewayNotCurrent, ready.message.clone(), None, true)]
+    }
+}
+
+/// What the condition Ready says for a finding that makes it False. The name alone tells: it survives a restart.
+fn reason_of(check: &str) -> Reason {
+    match check {
+        CONFLICT => Reason::GatewayConflict,
+        DENIED => Reason::AccessDenied,
+        _ => Reason::GatewayNotCurrent,
     }
 }
 

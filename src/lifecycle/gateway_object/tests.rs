@@ -89,7 +89,7 @@ fn each_tls_setting_that_is_weaker_is_a_difference_and_what_is_stricter_is_none(
     let at = |field: &str| format!("spec.servers[0].tls.{field}");
     let text = str::to_owned;
     let desired = wanted();
-    assert_eq!(of_tls(&desired, |tls| tls.mode = text("MUTUAL")), one("gateway-tls-mode", &at("mode")));
+    assert_eq!(of_tls(&desired, |tls| tls.mode = text("MUTUAL")), one("gateway-mode", &at("mode")));
     for weak in ["", "TLS_AUTO", "TLSV1_0", "TLSV1_1"] {
         let found = of_tls(&desired, |tls| tls.min_version = text(weak));
         assert_eq!(found, one("gateway-min-version", &at("minProtocolVersion")), "{weak}");

@@ -249,7 +249,7 @@ impl<'a> Work<'a> {
             Some(trouble) => State::Failed {
                 reason: match trouble.kind {
                     FailureKind::Denied => Reason::AccessDenied,
-                    FailureKind::Rejected => Reason::WriteRejected,
+                    FailureKind::Rejected | FailureKind::Conflict => Reason::WriteRejected,
                     FailureKind::Transient | FailureKind::Terminating => Reason::WriteFailed,
                 },
                 message: format!("{place}: {}", trouble.message),
