@@ -65,7 +65,8 @@ impl Keeper {
         crd["kind"] = json!(CustomResourceDefinition::kind(&()));
         apply(&client, &crd).await?;
         let guarded = guarded(client.clone());
-        let settings = Settings { namespaces: vec![KYMA.to_owned()], ..Settings::default() };
+        let allow_gateway = vec![format!("{KYMA}/kyma-gateway")];
+        let settings = Settings { namespaces: vec![KYMA.to_owned()], allow_gateway, ..Settings::default() };
         let runtime = Runtime {
             watches: guarded.clone(),
             client: guarded,
