@@ -2,13 +2,16 @@
 
 use kube::CustomResourceExt;
 
+pub mod gardener;
 mod gateway_certificate;
 mod istio;
+mod shoot_info;
 mod spec;
 mod status;
 
 pub use gateway_certificate::*;
 pub use istio::*;
+pub use shoot_info::*;
 pub use spec::*;
 pub use status::*;
 

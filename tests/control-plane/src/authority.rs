@@ -33,6 +33,18 @@ impl Authority {
         Ok(Self { issuer })
     }
 
+    /// A CA of its own for an issuer of certificates, valid for ten years: Gardener's issuer refuses to sign what
+    /// outlives its CA, and signs for half a year unless it is told otherwise.
+    pub(crate) fn issuing(name: &str) -> Result<Signed, Error> {
+        let mut params = blank(name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.not_after = params.not_before + Duration::days(3650);
+        let key = KeyPair::generate().map_err(failed(name))?;
+        let certificate = params.self_signed(&key).map_err(failed(name))?;
+        Ok(Signed { certificate: certificate.pem(), key: key.serialize_pem() })
+    }
+
     /// The CA's certificate as PEM.
     pub(crate) fn certificate(&self) -> String {
         self.issuer.pem()

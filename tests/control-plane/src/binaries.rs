@@ -66,6 +66,16 @@ const ISTIOD: Recipe = Recipe {
     takes: "4 to 7 minutes",
 };
 
+const GARDENER: Recipe = Recipe {
+    program: "cert-controller-manager",
+    package: "github.com/gardener/cert-management/cmd/cert-controller-manager",
+    module: "github.com/gardener/cert-management",
+    go_mod: include_str!("../gardener/go.mod"),
+    go_sum: include_str!("../gardener/go.sum"),
+    tools: include_str!("../gardener/tools.go"),
+    takes: "1 to 4 minutes",
+};
+
 /// The two programs of a control plane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binaries {
@@ -137,28 +147,63 @@ pub struct Istiod {
 /// # Errors
 /// [`Error::NoGo`], [`Error::Build`], [`Error::NoCacheFolder`] or [`Error::File`].
 pub fn istiod() -> Result<Istiod, Error> {
+    let (program, crds) = with_crds(&ISTIOD, "istiod", &["manifests/charts/base/files/crd-all.gen.yaml"])?;
+    Ok(Istiod { program, crds })
+}
+
+/// Gardener's controller of Certificates, and its CRDs, which come from its module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertControllerManager {
+    /// Path of `cert-controller-manager`.
+    pub program: PathBuf,
+    /// The CRDs that it works with, in YAML: Certificate, Issuer, CertificateRevocation, DNSEntry.
+    pub crds: PathBuf,
+}
+
+/// Builds Gardener's cert-controller-manager into the cache folder if it is not there yet. Blocks for minutes then.
+///
+/// # Errors
+/// [`Error::NoGo`], [`Error::Build`], [`Error::NoCacheFolder`] or [`Error::File`].
+pub fn cert_controller_manager() -> Result<CertControllerManager, Error> {
+    const CRDS: [&str; 4] = [
+        "pkg/apis/cert/crds/cert.gardener.cloud_certificates.yaml",
+        "pkg/apis/cert/crds/cert.gardener.cloud_issuers.yaml",
+        "pkg/apis/cert/crds/cert.gardener.cloud_certificaterevocations.yaml",
+        "examples/11-dns.gardener.cloud_dnsentries.yaml",
+    ];
+    let (program, crds) = with_crds(&GARDENER, "gardener", &CRDS)?;
+    Ok(CertControllerManager { program, crds })
+}
+
+/// Builds a program into a folder of its own in the cache, with the CRDs at these paths of its module in one file
+/// beside it: what the module cache forgets later does not matter.
+fn with_crds(recipe: &Recipe, name: &str, originals: &[&str]) -> Result<(PathBuf, PathBuf), Error> {
     let mut digest = Digest::new();
-    for text in [ISTIOD.go_mod, ISTIOD.go_sum, ISTIOD.tools, &ldflags(&ISTIOD)] {
+    for text in [recipe.go_mod, recipe.go_sum, recipe.tools, &ldflags(recipe)] {
         digest.add(text.as_bytes());
     }
     digest.add(&RECIPE.to_le_bytes());
-    let folder = cache_folder()?.join("istiod").join(format!("{}_{:08x}", version(&ISTIOD), digest.0 as u32));
+    let folder = cache_folder()?.join(name).join(format!("{}_{:08x}", version(recipe), digest.0 as u32));
     fs::create_dir_all(&folder).map_err(Error::file("create", &folder))?;
     let _lock = lock(&folder.join("lock"))?;
-    build(&ISTIOD, &folder)?;
+    build(recipe, &folder)?;
     let crds = folder.join("crds.yaml");
     if !crds.is_file() {
-        let source = folder.join(format!("{}-module", ISTIOD.program));
+        let source = folder.join(format!("{}-module", recipe.program));
         let mut go = Command::new("go");
-        go.args(["list", "-mod=readonly", "-m", "-f", "{{.Dir}}", ISTIOD.module]).current_dir(source);
+        go.args(["list", "-mod=readonly", "-m", "-f", "{{.Dir}}", recipe.module]).current_dir(source);
         let listed = go.output().map_err(|source| Error::NoGo { wanted: "1.26", source })?;
         let module = PathBuf::from(String::from_utf8_lossy(&listed.stdout).trim());
-        let original = module.join("manifests/charts/base/files/crd-all.gen.yaml");
+        let mut text = String::new();
+        for original in originals.iter().map(|path| module.join(path)) {
+            let one = fs::read_to_string(&original).map_err(Error::file("read", &original))?;
+            text += &format!("---\n{one}\n");
+        }
         let partial = folder.join("crds.partial");
-        fs::copy(&original, &partial).map_err(Error::file("read", &original))?;
+        fs::write(&partial, text).map_err(Error::file("write", &partial))?;
         fs::rename(&partial, &crds).map_err(Error::file("rename to", &crds))?;
     }
-    Ok(Istiod { program: folder.join(ISTIOD.program), crds })
+    Ok((folder.join(recipe.program), crds))
 }
 
 /// The minor version of the API server that is built here.

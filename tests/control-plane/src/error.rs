@@ -107,6 +107,34 @@ pub enum Error {
         /// The end of its log.
         output: String,
     },
+    /// The API server refused something that a part of the stage needs.
+    #[error("{doing}: {source}")]
+    Api {
+        /// What was tried, with the object's name.
+        doing: String,
+        /// The API server's answer.
+        source: Box<kube::Error>,
+    },
+    /// A file with definitions could not be understood.
+    #[error("the definitions in {path}: {message}")]
+    Definitions {
+        /// The file.
+        path: PathBuf,
+        /// What was wrong.
+        message: String,
+    },
+    /// An object did not get into the state that was waited for.
+    #[error("{object} was not {wanted} within {seconds} s: {last}")]
+    NotInState {
+        /// Kind and name.
+        object: String,
+        /// What was waited for.
+        wanted: String,
+        /// How long.
+        seconds: u64,
+        /// What was seen last, with the end of the log of whoever should have brought it about.
+        last: String,
+    },
     /// A certificate or key could not be made.
     #[error("make {what}: {source}")]
     Certificate {

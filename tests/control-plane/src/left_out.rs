@@ -32,19 +32,21 @@ pub async fn shared() -> Result<&'static ControlPlane, Error> {
 /// # Errors
 /// Those of [`shared`]: a machine that cannot run a control plane fails, it does not skip.
 pub async fn shared_or_left_out(test: &str) -> Result<Option<&'static ControlPlane>, Error> {
-    if is_left_out() {
+    if is_left_out(test) { Ok(None) } else { shared().await.map(Some) }
+}
+
+/// Whether [`WITHOUT_APISERVER`]`=1` leaves `test` out, which is said on stderr and counted: for tests that start a
+/// control plane of their own.
+pub fn is_left_out(test: &str) -> bool {
+    let left_out = env::var_os(WITHOUT_APISERVER).is_some_and(|value| value == "1");
+    if left_out {
         let so_far = LEFT_OUT.fetch_add(1, Ordering::Relaxed) + 1;
         say(format_args!("LEFT OUT by {WITHOUT_APISERVER}=1 ({so_far} in this process so far): {test}"));
-        return Ok(None);
     }
-    shared().await.map(Some)
+    left_out
 }
 
 /// How many tests of this process were left out so far.
 pub fn left_out() -> usize {
     LEFT_OUT.load(Ordering::Relaxed)
-}
-
-fn is_left_out() -> bool {
-    env::var_os(WITHOUT_APISERVER).is_some_and(|value| value == "1")
 }

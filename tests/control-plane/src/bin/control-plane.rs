@@ -5,7 +5,7 @@ use std::{
     process::ExitCode,
 };
 
-use certkeeper_control_plane::{Binaries, ControlPlane, Error, kubectl};
+use certkeeper_control_plane::{Binaries, ControlPlane, Error, cert_controller_manager, kubectl};
 use tokio::signal::unix::{SignalKind, signal};
 
 const USAGE: &str = "\
@@ -13,7 +13,8 @@ Starts a real etcd and kube-apiserver on 127.0.0.1, prints how to reach them and
 
 Usage: cargo control-plane [build]
 
-  build    only find or build the programs (etcd, kube-apiserver, kubectl) and print where they are
+  build    only find or build the programs (etcd, kube-apiserver, kubectl, cert-controller-manager) and print where they
+           are
 
 KUBEBUILDER_ASSETS=FOLDER names ready-made programs; else they are built once from their Go modules.";
 
@@ -40,7 +41,7 @@ async fn main() -> ExitCode {
 
 fn build() -> Result<(), Error> {
     let binaries = Binaries::find()?;
-    for program in [binaries.etcd, binaries.apiserver, kubectl()?] {
+    for program in [binaries.etcd, binaries.apiserver, kubectl()?, cert_controller_manager()?.program] {
         say(&program.display().to_string())?;
     }
     Ok(())
