@@ -4,8 +4,9 @@ use std::fmt;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, Error, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, Error, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256,
+    RsaKeySize,
 };
 use rustls_pki_types::CertificateDer;
 use time::OffsetDateTime;
@@ -17,6 +18,10 @@ use crate::fingerprint::fingerprint;
 pub enum Algorithm {
     /// RSA with 2048 bits.
     Rsa2048,
+    /// RSA with 3072 bits.
+    Rsa3072,
+    /// RSA with 4096 bits: takes a second to make.
+    Rsa4096,
     /// ECDSA on P-256: made in no time, so the default.
     #[default]
     P256,
@@ -30,7 +35,9 @@ impl Algorithm {
     /// A fresh key.
     fn key(self) -> Result<KeyPair, Error> {
         KeyPair::generate_for(match self {
-            Self::Rsa2048 => &PKCS_RSA_SHA256,
+            Self::Rsa2048 => return KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048),
+            Self::Rsa3072 => return KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_3072),
+            Self::Rsa4096 => return KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_4096),
             Self::P256 => &PKCS_ECDSA_P256_SHA256,
             Self::P384 => &PKCS_ECDSA_P384_SHA384,
             Self::Ed25519 => &PKCS_ED25519,
@@ -71,7 +78,8 @@ fn moment(time: DateTime<Utc>) -> OffsetDateTime {
 /// A certificate authority: a root, or an intermediate below one.
 pub struct Ca {
     issuer: Issuer<'static, KeyPair>,
-    certificate: Certificate,
+    /// PEM.
+    certificate: String,
     /// Certificates to send along with a leaf: this one and those above it, without the root.
     sent_along: Vec<String>,
     root: String,
@@ -122,9 +130,19 @@ impl Ca {
     pub fn root_with(name: &str, now: DateTime<Utc>, algorithm: Algorithm) -> Result<Self, Error> {
         let key = algorithm.key()?;
         let params = ca_params(name, now, 10);
-        let certificate = params.self_signed(&key)?;
-        let root = certificate.pem();
+        let root = params.self_signed(&key)?.pem();
+        let certificate = root.clone();
         Ok(Self { issuer: Issuer::new(params, key), certificate, sent_along: Vec::new(), root, now })
+    }
+
+    /// A root that is already there, with its key, both PEM.
+    ///
+    /// # Errors
+    /// If one of them cannot be read. Whether they belong together is not looked at.
+    pub fn from_pem(certificate: &str, key: &str, now: DateTime<Utc>) -> Result<Self, Error> {
+        let issuer = Issuer::from_ca_cert_pem(certificate, KeyPair::from_pem(key)?)?;
+        let (root, certificate) = (certificate.to_owned(), certificate.to_owned());
+        Ok(Self { issuer, certificate, sent_along: Vec::new(), root, now })
     }
 
     /// An intermediate below this authority, valid for five years.
@@ -134,14 +152,14 @@ impl Ca {
     pub fn intermediate(&self, name: &str) -> Result<Self, Error> {
         let key = Algorithm::default().key()?;
         let params = ca_params(name, self.now, 5);
-        let certificate = params.signed_by(&key, &self.issuer)?;
-        let sent_along = [certificate.pem()].into_iter().chain(self.sent_along.clone()).collect();
+        let certificate = params.signed_by(&key, &self.issuer)?.pem();
+        let sent_along = [certificate.clone()].into_iter().chain(self.sent_along.clone()).collect();
         Ok(Self { issuer: Issuer::new(params, key), certificate, sent_along, root: self.root.clone(), now: self.now })
     }
 
     /// The certificate of this authority, as PEM.
     pub fn pem(&self) -> String {
-        self.certificate.pem()
+        self.certificate.clone()
     }
 
     /// The root's certificate, as PEM: what clients trust.
@@ -211,7 +229,7 @@ impl Leaf<'_> {
         let mut params = params(&self.name, self.validity);
         params.subject_alt_names = CertificateParams::new(self.hosts)?.subject_alt_names;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        if self.algorithm == Algorithm::Rsa2048 {
+        if matches!(self.algorithm, Algorithm::Rsa2048 | Algorithm::Rsa3072 | Algorithm::Rsa4096) {
             params.key_usages.push(KeyUsagePurpose::KeyEncipherment);
         }
         params.extended_key_usages = self.purposes;
