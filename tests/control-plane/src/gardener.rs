@@ -82,7 +82,7 @@ impl ControlPlane {
         }
         let log = self.folder().join(format!("{MANAGER}.log"));
         let controller = Supervised::start(MANAGER, &programs.program, &arguments, log)?;
-        let issuer = Issuer::create(client, DEFAULT_ISSUER).await?;
+        let issuer = Issuer::create(client, ISSUERS, DEFAULT_ISSUER).await?;
         let mut gardener = Gardener { controller, issuer };
         gardener.wait_until_ready().await?;
         Ok(gardener)
@@ -149,18 +149,20 @@ impl Gardener {
 #[derive(Clone)]
 pub struct Issuer {
     client: Client,
+    namespace: String,
     name: String,
     certificate: String,
     key: String,
 }
 
 impl Issuer {
-    /// Creates the issuer in [`ISSUERS`], the namespace too. Does not wait: whoever makes it ready may not run yet.
+    /// Creates the issuer, its namespace too. The real controller knows those in [`ISSUERS`] only. Does not wait:
+    /// whoever makes it ready may not run yet.
     ///
     /// # Errors
     /// [`Error::Api`], [`Error::Certificate`].
-    pub async fn create(client: Client, name: &str) -> Result<Self, Error> {
-        let issuer = Self::without_ca(client, name).await?;
+    pub async fn create(client: Client, namespace: &str, name: &str) -> Result<Self, Error> {
+        let issuer = Self::without_ca(client, namespace, name).await?;
         issuer.mend().await?;
         Ok(issuer)
     }
@@ -169,17 +171,17 @@ impl Issuer {
     ///
     /// # Errors
     /// Those of [`Issuer::create`].
-    pub async fn without_ca(client: Client, name: &str) -> Result<Self, Error> {
+    pub async fn without_ca(client: Client, namespace: &str, name: &str) -> Result<Self, Error> {
         let Signed { certificate, key } = Authority::issuing(&format!("{name} CA"))?;
-        let issuer = Self { client, name: name.to_owned(), certificate, key };
+        let issuer = Self { client, namespace: namespace.to_owned(), name: name.to_owned(), certificate, key };
         let namespaces: Api<Namespace> = Api::all(issuer.client.clone());
-        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ISSUERS}});
-        let applied = namespaces.patch(ISSUERS, &PatchParams::apply("stage").force(), &Patch::Apply(&namespace)).await;
-        applied.map_err(failed(&format!("create namespace {ISSUERS}")))?;
+        let body = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+        let applied = namespaces.patch(namespace, &PatchParams::apply("stage").force(), &Patch::Apply(&body)).await;
+        applied.map_err(failed(&format!("create namespace {namespace}")))?;
         let object = json!({
             "apiVersion": "cert.gardener.cloud/v1alpha1", "kind": "Issuer",
-            "metadata": {"name": name, "namespace": ISSUERS},
-            "spec": {"ca": {"privateKeySecretRef": {"name": issuer.secret(), "namespace": ISSUERS}}},
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"ca": {"privateKeySecretRef": {"name": issuer.secret(), "namespace": namespace}}},
         });
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -226,9 +228,9 @@ impl Issuer {
     /// # Errors
     /// [`Error::Api`].
     pub async fn remove(&self) -> Result<(), Error> {
-        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), ISSUERS);
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
         let deleted = secrets.delete(&self.secret(), &DeleteParams::default()).await;
-        deleted.map(drop).map_err(failed(&format!("delete Secret {ISSUERS}/{}", self.secret())))
+        deleted.map(drop).map_err(failed(&format!("delete Secret {}/{}", self.namespace, self.secret())))
     }
 
     /// `status.state` of the issuer: empty, Ready or Error.
@@ -269,20 +271,20 @@ impl Issuer {
 
     fn issuers(&self) -> Api<DynamicObject> {
         let kind = GroupVersionKind::gvk("cert.gardener.cloud", "v1alpha1", "Issuer");
-        Api::namespaced_with(self.client.clone(), ISSUERS, &ApiResource::from_gvk(&kind))
+        Api::namespaced_with(self.client.clone(), &self.namespace, &ApiResource::from_gvk(&kind))
     }
 
     async fn write(&self, certificate: &str, key: &str) -> Result<(), Error> {
-        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), ISSUERS);
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
         let bytes = |text: &str| ByteString(text.as_bytes().to_vec());
         let secret = json!({
             "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
-            "metadata": {"name": self.secret(), "namespace": ISSUERS},
+            "metadata": {"name": self.secret(), "namespace": self.namespace},
             "data": {"tls.crt": bytes(certificate), "tls.key": bytes(key)},
         });
         let params = PatchParams::apply("stage").force();
         let written = secrets.patch(&self.secret(), &params, &Patch::Apply(&secret)).await;
-        written.map(drop).map_err(failed(&format!("write Secret {ISSUERS}/{}", self.secret())))
+        written.map(drop).map_err(failed(&format!("write Secret {}/{}", self.namespace, self.secret())))
     }
 }
 

@@ -35,7 +35,9 @@ pub use envoy::{envoy, envoy_if_there};
 pub use error::Error;
 pub use gardener::{Gardener, GardenerSettings, ISSUERS, Issuer, MANAGER};
 pub use kubectl::{Kubectl, kubectl};
-pub use left_out::{WITHOUT_APISERVER, is_left_out, left_out, shared, shared_or_left_out};
+pub use left_out::{
+    WITHOUT_APISERVER, is_left_out, left_out, shared, shared_or_left_out, shared_with_gardener_or_left_out,
+};
 pub use plane::{ControlPlane, Settings};
 pub use supervised::Supervised;
 pub use walk::Walk;

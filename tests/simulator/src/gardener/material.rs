@@ -56,12 +56,12 @@ impl KeyKind {
             ("ECDSA", None | Some(256)) => Ok(Self::P256),
             ("ECDSA", Some(384)) => Ok(Self::P384),
             ("RSA", Some(size)) => {
-                Err(format!("invalid private key size for RSA: {size} (allowed values are 2048, 3072, 4096)"))
+                Err(format!("invalid key size for RSA: {size} (allowed values are 2048, 3072, and 4096)"))
             }
-            (_, size) => Err(format!(
-                "invalid private key size for ECDSA: {} (allowed values are 256, 384)",
-                size.unwrap_or_default()
-            )),
+            ("ECDSA", Some(size)) => {
+                Err(format!("invalid key size for ECDSA: {size} (allowed values are 256 and 384)"))
+            }
+            (other, _) => Err(format!("invalid private key algorithm {other} (allowed values are 'RSA' and 'ECDSA')")),
         }
     }
 
