@@ -9,13 +9,24 @@ mod scripts;
 mod stage;
 mod trace;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
-use certkeeper_control_plane::shared_with_gardener_or_left_out;
+use certkeeper_control_plane::{
+    ControlPlane, GardenerSettings, ISSUERS, is_left_out, shared, shared_with_gardener_or_left_out,
+};
 use certkeeper_simulator::{
     ApiServer,
     gardener::{Settings, VirtualGardener, install},
 };
+use futures::future::join_all;
+use kube::{
+    Api, Client,
+    api::{ApiResource, DynamicObject, GroupVersionKind},
+};
+use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
 use scripts::Step;
@@ -23,52 +34,78 @@ use stage::{Stage, clock};
 
 static NUMBER: AtomicUsize = AtomicUsize::new(0);
 
+/// A script, and how it is compared.
+struct Script {
+    steps: Vec<Step>,
+    loosely: bool,
+    /// How often the virtual one looks at each Certificate: as often as the real one.
+    resync: Duration,
+}
+
+impl Script {
+    /// On a real API server with the real controller.
+    async fn really(&self, client: Client, name: &str) -> Vec<String> {
+        Stage::new(client, clock(), name, ISSUERS).await.play(&self.steps, self.loosely).await
+    }
+
+    /// With a virtual Gardener that looks at this script's objects alone.
+    async fn virtually(&self, client: Client, name: &str) -> Vec<String> {
+        install(&client).await.expect("the definitions are taken");
+        let (clock, issuers) = (clock(), format!("{name}-issuers"));
+        let namespace = Some(name.to_owned());
+        let settings = Settings { namespace, issuers: issuers.clone(), resync: self.resync, ..Settings::brisk() };
+        let _gardener = VirtualGardener::start(client.clone(), clock.clone(), settings);
+        Stage::new(client, clock, name, &issuers).await.play(&self.steps, self.loosely).await
+    }
+
+    /// Plays it with the real controller that `client` leads to, with the virtual one on another real API server,
+    /// and with the virtual one in memory and in paused time.
+    async fn compare(&self, client: Client) {
+        let name = format!("conformance-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let other = shared().await.expect("the real API server starts").client().expect("a client");
+        let (really, on_a_server) = tokio::join!(self.really(client, &name), self.virtually(other, &name));
+        let in_memory = std::thread::scope(|scope| {
+            let play = || runtime(true).block_on(async { self.virtually(ApiServer::new().client(), &name).await });
+            scope.spawn(play).join().expect("no panic")
+        });
+        for (place, virtually) in [("on a real API server", on_a_server), ("in memory", in_memory)] {
+            assert!(really == virtually, "the virtual one {place}: {}", difference(&really, &virtually));
+        }
+    }
+}
+
 fn runtime(paused: bool) -> Runtime {
     Builder::new_current_thread().enable_all().start_paused(paused).build().expect("a runtime")
 }
 
-/// Plays a script with the virtual Gardener, in paused time.
-fn virtually(name: &str, steps: &[Step], loosely: bool) -> Vec<String> {
-    runtime(true).block_on(async {
-        let client = ApiServer::new().client();
-        install(&client).await.expect("the definitions are taken");
-        let clock = clock();
-        let _gardener = VirtualGardener::start(client.clone(), clock.clone(), Settings::brisk());
-        Stage::new(client, clock, name).await.play(steps, loosely).await
-    })
-}
-
-/// Plays a script on both, and compares. Nothing where the real one is left out of this run.
-fn alike(test: &str, steps: &[Step], loosely: bool) {
-    let real = runtime(false);
-    let shared = real.block_on(shared_with_gardener_or_left_out(test)).expect("the real controller starts");
-    let Some((plane, _)) = shared else { return };
-    let name = format!("conformance-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-    let really = real.block_on(async {
-        let client = plane.client().expect("a client");
-        Stage::new(client, clock(), &name).await.play(steps, loosely).await
-    });
-    let virtually = virtually(&name, steps, loosely);
-    if really == virtually {
-        return;
-    }
-    let first = really.iter().zip(&virtually).take_while(|(real, other)| real == other).count();
+fn difference(really: &[String], virtually: &[String]) -> String {
+    let first = really.iter().zip(virtually).take_while(|(real, other)| real == other).count();
     let list =
         |trace: &[String]| trace.iter().skip(first).take(4).map(|line| format!("  {line}\n")).collect::<String>();
-    panic!(
-        "alike for {first} changes, then the real one (of {} changes):\n{}and the virtual one (of {}):\n{}",
+    let (real, other) = (list(really), list(virtually));
+    format!(
+        "alike for {first} changes, then the real one (of {} changes):\n{real}and the virtual one (of {}):\n{other}",
         really.len(),
-        list(&really),
         virtually.len(),
-        list(&virtually)
-    );
+    )
+}
+
+/// Compares, where the real ones are not left out of this run; several scripts side by side.
+fn alike(test: &str, scripts: impl IntoIterator<Item = Vec<Step>>, loosely: bool) {
+    runtime(false).block_on(async {
+        let shared = shared_with_gardener_or_left_out(test).await.expect("the real controller starts");
+        let Some((plane, _)) = shared else { return };
+        let scripts = scripts.into_iter().map(|steps| Script { steps, loosely, resync: Settings::brisk().resync });
+        let compared = scripts.map(|script| async move { script.compare(plane.client().expect("a client")).await });
+        join_all(compared).await;
+    });
 }
 
 macro_rules! conformance {
     ($loosely:expr; $($name:ident),+ $(,)?) => {
         $(#[test]
         fn $name() {
-            alike(stringify!($name), &scripts::$name(), $loosely);
+            alike(stringify!($name), [scripts::$name()], $loosely);
         })+
     };
 }
@@ -84,7 +121,71 @@ conformance!(
     a_certificate_that_is_created_again_takes_its_secret_over,
     a_spec_that_cannot_be_met_is_told_and_waited_out_for_a_day,
     what_somebody_adds_to_the_secret_goes_or_stays_alike,
-    a_renewal_is_made_before_the_end,
+    a_revoked_secret_is_told_of_and_replaced_when_that_is_forced,
+    a_self_signed_issuer_makes_cas_only,
 );
 // After other names the real one looks again at once, at what may be an older copy.
 conformance!(true; other_names_are_issued_at_once);
+
+/// Each takes a minute or two: side by side.
+#[test]
+fn what_takes_time_is_done_in_time() {
+    let scripts = [
+        scripts::a_renewal_is_made_before_the_end(),
+        scripts::a_failure_is_waited_out_longer_each_time(),
+        scripts::a_mended_ca_is_used_once_the_backoff_has_ended(),
+    ];
+    alike("what_takes_time_is_done_in_time", scripts, false);
+}
+
+#[test]
+fn a_planned_renewal_is_lost_and_ready_said_beyond_the_end() {
+    if is_left_out("a_planned_renewal_is_lost_and_ready_said_beyond_the_end") {
+        return;
+    }
+    runtime(false).block_on(async {
+        let plane = ControlPlane::start().await.expect("the real API server starts");
+        let settings = GardenerSettings { resync: None };
+        let _gardener = plane.gardener(settings).await.expect("the real controller starts");
+        let steps = scripts::a_planned_renewal_is_lost_and_ready_said_beyond_the_end();
+        let script = Script { steps, loosely: false, resync: Settings::default().resync };
+        script.compare(plane.client().expect("a client")).await;
+    });
+}
+
+/// What is refused, pruned or taken depends on the schema.
+#[tokio::test]
+async fn certificates_are_defined_as_the_real_ones_are() {
+    let test = "certificates_are_defined_as_the_real_ones_are";
+    let shared = shared_with_gardener_or_left_out(test).await.expect("the real controller starts");
+    let Some((plane, _)) = shared else { return };
+    let ours = ApiServer::new().client();
+    install(&ours).await.expect("the definitions are taken");
+    let definitions = [plane.client().expect("a client"), ours].map(|client| async move {
+        let crds: Api<DynamicObject> = Api::all_with(
+            client,
+            &ApiResource::from_gvk(&GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition")),
+        );
+        let crd = crds.get("certificates.cert.gardener.cloud").await.expect("defined");
+        let mut spec = crd.data["spec"].clone();
+        undescribed(&mut spec);
+        let version = &spec["versions"][0];
+        let (schema, subresources) = (&version["schema"], &version["subresources"]);
+        json!({"names": spec["names"], "scope": spec["scope"], "schema": schema, "subresources": subresources})
+    });
+    let [real, ours] = definitions;
+    assert_eq!(real.await, ours.await);
+}
+
+/// Takes the prose out of a schema; `0` and `0.0` are one limit.
+fn undescribed(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            fields.retain(|name, value| !(name == "description" && value.is_string()));
+            fields.values_mut().for_each(undescribed);
+        }
+        Value::Array(items) => items.iter_mut().for_each(undescribed),
+        Value::Number(number) => *schema = json!(number.as_f64()),
+        _ => {}
+    }
+}

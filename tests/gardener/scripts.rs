@@ -19,6 +19,8 @@ pub enum Step {
     DeleteSecret,
     /// The script's own issuer is created, with its CA or without.
     Issuer { with_ca: bool },
+    /// The script's own issuer is created as a self-signed one.
+    SelfSigned,
     /// Its CA's Secret is damaged.
     Damage,
     /// Its CA's Secret is (back) as it should be.
@@ -27,6 +29,10 @@ pub enum Step {
     Until(&'static str, &'static str, usize),
     /// Nothing changes for so many seconds, in which each Certificate is looked at once.
     Silence,
+    /// The certificate has ended.
+    PastTheEnd,
+    /// The Certificate changes once more.
+    Change,
     /// The clock's next second but one: times in specs have whole seconds.
     Second,
 }
@@ -191,6 +197,62 @@ pub fn what_somebody_adds_to_the_secret_goes_or_stays_alike() -> Vec<Step> {
     ]
 }
 
+pub fn a_revoked_secret_is_told_of_and_replaced_when_that_is_forced() -> Vec<Step> {
+    vec![
+        Apply(json!({"duration": "10m0s"}), false),
+        Until("Ready", ISSUED, 1),
+        // What is left by a CertificateRevocation that is done.
+        MergeSecret(json!({"metadata": {"annotations": {"cert.gardener.cloud/revoked": "true"}}})),
+        Touch,
+        Until("Revoked", "certificate has been revoked", 1),
+        Second,
+        Apply(json!({"duration": "10m0s", "ensureRenewedAfter": "NOW"}), false),
+        Until("Ready", ISSUED, 2),
+    ]
+}
+
+pub fn a_self_signed_issuer_makes_cas_only() -> Vec<Step> {
+    vec![
+        SelfSigned,
+        Apply(json!({"issuerRef": {"name": "NS"}}), false),
+        Until("Error", "self signed certificates must set 'spec.isCA: true'", 0),
+    ]
+}
+
 pub fn a_renewal_is_made_before_the_end() -> Vec<Step> {
-    vec![Apply(json!({"duration": "2m30s"}), false), Until("Ready", ISSUED, 1), Until("Ready", ISSUED, 2)]
+    vec![Apply(json!({"duration": "2m0s"}), false), Until("Ready", ISSUED, 1), Until("Ready", ISSUED, 2)]
+}
+
+/// With a look at each Certificate once a day, the default.
+pub fn a_planned_renewal_is_lost_and_ready_said_beyond_the_end() -> Vec<Step> {
+    vec![
+        Apply(json!({"duration": "2m0s"}), false),
+        Until("Ready", ISSUED, 1),
+        PastTheEnd,
+        Until("Ready", ISSUED, 1),
+        Touch,
+        Until("Ready", ISSUED, 2),
+    ]
+}
+
+pub fn a_failure_is_waited_out_longer_each_time() -> Vec<Step> {
+    vec![
+        Apply(json!({"issuerRef": {"name": "NS"}}), false),
+        Until("Error", "fetching issuer failed: issuers.cert.gardener.cloud \"NS\" not found", 0),
+        Change,
+    ]
+}
+
+pub fn a_mended_ca_is_used_once_the_backoff_has_ended() -> Vec<Step> {
+    vec![
+        Issuer { with_ca: true },
+        Apply(json!({"issuerRef": {"name": "NS"}, "duration": "10m0s"}), false),
+        Until("Ready", ISSUED, 1),
+        Damage,
+        Second,
+        Apply(json!({"issuerRef": {"name": "NS"}, "duration": "10m0s", "ensureRenewedAfter": "NOW"}), false),
+        Until("Error", "referenced issuer not ready: state=Error", 1),
+        Mend,
+        Until("Ready", ISSUED, 2),
+    ]
 }

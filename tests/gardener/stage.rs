@@ -6,7 +6,7 @@ use std::{
 };
 
 use certkeeper::clock::{Clock, SharedClock};
-use certkeeper_control_plane::{ISSUERS, Issuer};
+use certkeeper_control_plane::Issuer;
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
@@ -53,6 +53,8 @@ pub struct Stage {
     clock: SharedClock,
     /// The script's name: its namespace, its Certificate, its issuer and part of its domain.
     name: String,
+    /// The namespace of the issuers.
+    issuers: String,
     trace: Arc<Mutex<Trace>>,
     issuer: Option<Issuer>,
     /// The version that the script's last write got: what was seen before it is no answer to it.
@@ -64,17 +66,18 @@ fn resource(group: &str, version: &str, kind: &str) -> ApiResource {
 }
 
 impl Stage {
-    /// A namespace of the script's own, watched; the issuer `garden` is there.
-    pub async fn new(client: Client, clock: SharedClock, name: &str) -> Self {
+    /// A namespace of the script's own, watched; the issuer `garden` is there, in the namespace `issuers`.
+    pub async fn new(client: Client, clock: SharedClock, name: &str, issuers: &str) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": name}})).expect("a namespace");
         let namespaces: Api<Namespace> = Api::all(client.clone());
         namespaces.create(&PostParams::default(), &namespace).await.expect("created");
-        let trace = Arc::new(Mutex::new(Trace::new(name)));
-        let stage = Self { client, clock, name: name.to_owned(), trace, issuer: None, written: 0 };
+        let trace = Arc::new(Mutex::new(Trace::new(name, issuers)));
+        let stage =
+            Self { client, clock, name: name.to_owned(), issuers: issuers.to_owned(), trace, issuer: None, written: 0 };
         let present = stage.issuers().get_opt("garden").await.expect("an answer").is_some();
         if !present {
-            let garden = Issuer::create(stage.client.clone(), ISSUERS, "garden").await.expect("created");
+            let garden = Issuer::create(stage.client.clone(), issuers, "garden").await.expect("created");
             garden.wait_for("Ready").await.expect("it becomes ready");
         }
         for api in [stage.certificates(), stage.secrets()] {
@@ -84,7 +87,7 @@ impl Stage {
     }
 
     fn issuers(&self) -> Api<DynamicObject> {
-        Api::namespaced_with(self.client.clone(), ISSUERS, &resource("cert.gardener.cloud", "v1alpha1", "Issuer"))
+        Api::namespaced_with(self.client.clone(), &self.issuers, &resource("cert.gardener.cloud", "v1alpha1", "Issuer"))
     }
 
     fn certificates(&self) -> Api<DynamicObject> {
@@ -143,13 +146,19 @@ impl Stage {
                 self.secrets().delete(SECRET, &DeleteParams::default()).await.expect("deleted");
             }
             Step::Issuer { with_ca } => {
-                let issuer = Issuer::without_ca(self.client.clone(), ISSUERS, &self.name).await.expect("created");
+                let issuer = Issuer::without_ca(self.client.clone(), &self.issuers, &self.name).await.expect("created");
                 issuer.wait_for("Error").await.expect("it misses its CA");
                 if *with_ca {
                     issuer.mend().await.expect("written");
                     issuer.wait_for("Ready").await.expect("it becomes ready");
                 }
                 self.issuer = Some(issuer);
+            }
+            Step::SelfSigned => {
+                let issuer = json!({"apiVersion": "cert.gardener.cloud/v1alpha1", "kind": "Issuer",
+                    "metadata": {"name": self.name}, "spec": {"selfSigned": {}}});
+                let params = PatchParams::apply("somebody");
+                self.issuers().patch(&self.name, &params, &Patch::Apply(&issuer)).await.expect("created");
             }
             Step::Damage => {
                 let issuer = self.issuer.as_ref().expect("the script has an issuer");
@@ -169,6 +178,19 @@ impl Stage {
                 sleep(SILENCE).await;
                 let after = self.with_trace(|trace| trace.lines(false).split_off(before));
                 assert!(after.is_empty(), "step {index}: silence was broken by {after:#?}");
+            }
+            Step::Change => {
+                let (before, deadline) = (self.with_trace(Trace::len), Instant::now() + PATIENCE);
+                while self.with_trace(Trace::len) == before {
+                    assert!(Instant::now() < deadline, "step {index}: nothing changed");
+                    sleep(LOOK_EVERY).await;
+                }
+            }
+            Step::PastTheEnd => {
+                let end = self.with_trace(Trace::end).expect("a certificate was issued");
+                while self.clock.now() <= end {
+                    sleep(LOOK_EVERY).await;
+                }
             }
             Step::Second => {
                 let now = self.clock.now().timestamp();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use chrono::{DateTime, NaiveDateTime};
+use chrono::{DateTime, NaiveDateTime, Utc};
 use kube::api::DynamicObject;
 use serde_json::{Map, Value, json};
 use x509_parser::{extensions::GeneralName, pem::Pem};
@@ -17,6 +17,7 @@ pub struct Change {
 /// All changes of one script.
 pub struct Trace {
     name: String,
+    issuers: String,
     changes: Vec<Change>,
 }
 
@@ -77,8 +78,9 @@ pub fn version(object: &DynamicObject) -> u64 {
 }
 
 impl Trace {
-    pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), changes: Vec::new() }
+    /// The names of the script and of the namespace of its issuers are replaced.
+    pub fn new(name: &str, issuers: &str) -> Self {
+        Self { name: name.to_owned(), issuers: issuers.to_owned(), changes: Vec::new() }
     }
 
     /// Two watches tell of one history: its versions put it in order.
@@ -91,10 +93,17 @@ impl Trace {
         self.changes.len()
     }
 
+    /// The end of the certificate that is spoken of.
+    pub fn end(&self) -> Option<DateTime<Utc>> {
+        let last = self.changes.iter().rfind(|change| !is_secret(&change.object))?;
+        let end = last.object.data["status"]["expirationDate"].as_str()?;
+        Some(DateTime::parse_from_rfc3339(end).ok()?.to_utc())
+    }
+
     /// Whether the last change of the Certificate, at this version or later, left nothing to be done, with this outcome.
     pub fn shows(&self, written: u64, state: &str, message: &str, leaves: usize) -> bool {
-        let certificates = self.changes.iter().filter(|change| !is_secret(&change.object));
-        let Some(Change { object, deleted: false }) = certificates.last() else { return false };
+        let last = self.changes.iter().rfind(|change| !is_secret(&change.object));
+        let Some(Change { object, deleted: false }) = last else { return false };
         let annotations = object.metadata.annotations.as_ref();
         let (status, spec) = (&object.data["status"], &object.data["spec"]);
         let mut serials: Vec<String> =
@@ -122,7 +131,9 @@ impl Trace {
                 true => secret(object, &mut seen),
                 false => certificate(object, loosely, &mut seen),
             };
-            let line = format!("{}{what}", if *deleted { "deleted " } else { "" }).replace(&self.name, "NS");
+            let line = format!("{}{what}", if *deleted { "deleted " } else { "" })
+                .replace(&self.issuers, "ISSUERS")
+                .replace(&self.name, "NS");
             if !(loosely && lines.last() == Some(&line)) {
                 lines.push(line);
             }

@@ -5,16 +5,18 @@ use std::{
     process::ExitCode,
 };
 
-use certkeeper_control_plane::{Binaries, ControlPlane, Error, cert_controller_manager, kubectl};
+use certkeeper_control_plane::{Binaries, ControlPlane, Error, GardenerSettings, cert_controller_manager, kubectl};
 use tokio::signal::unix::{SignalKind, signal};
 
 const USAGE: &str = "\
 Starts a real etcd and kube-apiserver on 127.0.0.1, prints how to reach them and runs until Ctrl-C or SIGTERM.
 
-Usage: cargo control-plane [build]
+Usage: cargo control-plane [gardener | build]
 
-  build    only find or build the programs (etcd, kube-apiserver, kubectl, cert-controller-manager) and print where they
-           are
+  gardener  with Gardener's cert-controller-manager and an issuer `garden`, which Certificates get that name none; it
+            renews a minute before the end, so a `duration: 2m30s` is renewed every 90 s
+  build     only find or build the programs (etcd, kube-apiserver, kubectl, cert-controller-manager) and print where
+            they are
 
 KUBEBUILDER_ASSETS=FOLDER names ready-made programs; else they are built once from their Go modules.";
 
@@ -22,7 +24,8 @@ KUBEBUILDER_ASSETS=FOLDER names ready-made programs; else they are built once fr
 async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => run().await,
+        [] => run(false).await,
+        ["gardener"] => run(true).await,
         ["build"] => build(),
         ["help" | "--help" | "-h"] => say(USAGE),
         _ => {
@@ -47,12 +50,20 @@ fn build() -> Result<(), Error> {
     Ok(())
 }
 
-async fn run() -> Result<(), Error> {
+async fn run(with_gardener: bool) -> Result<(), Error> {
     // Before anything is started, so that an early Ctrl-C ends it in an orderly way too.
     let signals = |kind| signal(kind).map_err(|source| Error::Spawn { program: "signal handler".to_owned(), source });
     let (mut interrupt, mut terminate) = (signals(SignalKind::interrupt())?, signals(SignalKind::terminate())?);
-    let plane = tokio::select! {
-        plane = ControlPlane::start() => plane?,
+    let start = async {
+        let plane = ControlPlane::start().await?;
+        let gardener = match with_gardener {
+            true => Some(plane.gardener(GardenerSettings::default()).await?),
+            false => None,
+        };
+        Ok::<_, Error>((plane, gardener))
+    };
+    let (plane, _gardener) = tokio::select! {
+        started = start => started?,
         _ = interrupt.recv() => return Ok(()),
         _ = terminate.recv() => return Ok(()),
     };

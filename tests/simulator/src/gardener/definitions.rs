@@ -10,6 +10,10 @@ use serde_json::{Value, json};
 
 use super::worker::resource;
 
+/// A qualified name, as Kubernetes has it for the type of a condition.
+const CONDITION_TYPE: &str = "^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?\
+    (([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$";
+
 /// Defines Certificates and Issuers, and waits until they are served.
 ///
 /// # Errors
@@ -126,7 +130,7 @@ fn condition() -> Value {
         "reason": {"type": "string", "minLength": 1, "maxLength": 1024,
             "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"},
         "status": {"type": "string", "enum": ["True", "False", "Unknown"]},
-        "type": {"type": "string", "maxLength": 316},
+        "type": {"type": "string", "maxLength": 316, "pattern": CONDITION_TYPE},
     }));
     with_required(condition, &["lastTransitionTime", "message", "reason", "status", "type"])
 }
