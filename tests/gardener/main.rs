@@ -138,6 +138,8 @@ async fn each_script_leaves_the_same_trace_with_both() {
         a_renewal_is_made_before_the_end,
         a_failure_is_waited_out_longer_each_time,
         a_mended_ca_is_used_once_the_backoff_has_ended,
+        a_certificate_ends_in_silence_while_its_issuers_ca_is_gone,
+        a_damaged_ca_is_told_of_when_a_renewal_is_due,
     ];
     let resync = Settings::brisk().resync;
     let played = scripts.map(|(name, steps)| {

@@ -23,6 +23,8 @@ pub enum Step {
     SelfSigned,
     /// Its CA's Secret is damaged.
     Damage,
+    /// Its CA's Secret is deleted.
+    Remove,
     /// Its CA's Secret is (back) as it should be.
     Mend,
     /// Awaited: this state, a message that begins so, and so many different leaves seen so far.
@@ -221,6 +223,33 @@ pub fn a_self_signed_issuer_makes_cas_only() -> Vec<Step> {
 
 pub fn a_renewal_is_made_before_the_end() -> Vec<Step> {
     vec![Apply(json!({"duration": "2m0s"}), false), Until("Ready", ISSUED, 1), Until("Ready", ISSUED, 2)]
+}
+
+pub fn a_certificate_ends_in_silence_while_its_issuers_ca_is_gone() -> Vec<Step> {
+    vec![
+        Issuer { with_ca: true },
+        Apply(json!({"issuerRef": {"name": "NS"}, "duration": "2m0s"}), false),
+        Until("Ready", ISSUED, 1),
+        Remove,
+        PastTheEnd,
+        Until("Ready", ISSUED, 1),
+        Mend,
+        Until("Ready", ISSUED, 2),
+    ]
+}
+
+pub fn a_damaged_ca_is_told_of_when_a_renewal_is_due() -> Vec<Step> {
+    vec![
+        Issuer { with_ca: true },
+        Apply(json!({"issuerRef": {"name": "NS"}, "duration": "2m0s"}), false),
+        Until("Ready", ISSUED, 1),
+        Damage,
+        Until("Error", "referenced issuer not ready: state=Error", 1),
+        Mend,
+        Silence,
+        Touch,
+        Until("Ready", ISSUED, 2),
+    ]
 }
 
 /// With a look at each Certificate once a day, the default.

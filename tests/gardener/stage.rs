@@ -165,6 +165,11 @@ impl Stage {
                 issuer.damage().await.expect("written");
                 issuer.wait_for("Error").await.expect("it notices");
             }
+            Step::Remove => {
+                let issuer = self.issuer.as_ref().expect("the script has an issuer");
+                issuer.remove().await.expect("deleted");
+                issuer.wait_for("Error").await.expect("it notices");
+            }
             Step::Mend => {
                 let issuer = self.issuer.as_ref().expect("the script has an issuer");
                 issuer.mend().await.expect("written");
