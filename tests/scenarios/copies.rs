@@ -156,7 +156,7 @@ async fn what_others_put_into_a_copys_metadata_stays(world: World) {
     let (_, _keeper, namespace, copy) = one_copy(&world).await;
     let patch = json!({"metadata": {
         "labels": {"team": "a"},
-        "annotations": {"note": "b", "kubectl.kubernetes.io/last-applied-configuration": "{\"data\":{}}"},
+        "annotations": {"note": "b", "long": "c".repeat(10_000), "kubectl.kubernetes.io/last-applied-configuration": "{\"data\":{}}"},
         "finalizers": ["example.com/hold"],
     }});
     world.secrets(&namespace).patch(&copy, &PatchParams::default(), &Patch::Merge(patch)).await.expect("labelled");
@@ -166,6 +166,7 @@ async fn what_others_put_into_a_copys_metadata_stays(world: World) {
     let secret = copied(&world, &namespace, &copy, &next).await;
     assert_eq!(secret.labels().get("team").map(String::as_str), Some("a"));
     assert_eq!(secret.annotations().get("note").map(String::as_str), Some("b"));
+    assert_eq!(secret.annotations().get("long").map(String::len), Some(10_000), "what is not kept is read");
     assert_eq!(secret.finalizers(), ["example.com/hold"]);
     // kubectl's own record of what was applied holds the key in clear.
     assert!(!secret.annotations().contains_key("kubectl.kubernetes.io/last-applied-configuration"));

@@ -24,15 +24,31 @@ use crate::{
 /// Annotations of ours on a copy.
 pub(super) const OURS: [&str; 4] = [api::OWNER, api::COPY, api::FINGERPRINT, api::UNDONE];
 
+/// The most that is kept of what others put into a copy's metadata, in bytes: more is read when the copy is written.
+const EXTRA_KEPT: usize = 2048;
+/// The longest mark that is kept, in bytes: ours are shorter (two names of 63 and 253 characters and a slash).
+const MARK_KEPT: usize = 512;
+
 /// What is remembered of a Secret at the place of a copy.
 #[derive(Debug, Clone)]
 pub(super) struct Known {
     pub(super) copy: Arc<Copy>,
-    pub(super) extra: Option<Arc<Extra>>,
+    pub(super) others: Others,
     number: Option<u64>,
 }
 
-/// What others put into its metadata: it stays when we write. Most copies have none.
+/// What is kept of what others put into a Secret's metadata.
+#[derive(Debug, Clone)]
+pub(super) enum Others {
+    /// They put nothing there: so it is with most copies.
+    Nothing,
+    /// This.
+    Kept(Arc<Extra>),
+    /// It is much, or the Secret is not ours and never written as it is: it is read before a write.
+    NotKept,
+}
+
+/// What others put into its metadata: it stays when we write.
 #[derive(Debug, Default)]
 pub(super) struct Extra {
     labels: BTreeMap<String, String>,
@@ -42,7 +58,7 @@ pub(super) struct Extra {
 }
 
 impl Extra {
-    fn of(secret: &PartialObjectMeta<Secret>) -> Option<Arc<Self>> {
+    pub(super) fn of(secret: &PartialObjectMeta<Secret>) -> Self {
         let others = |(key, _): &(&String, &String)| {
             // kubectl's last-applied annotation repeats the values in clear: it goes with our next write (law 3).
             !OURS.contains(&key.as_str()) && key.as_str() != LAST_APPLIED && key.as_str() != MANAGED_BY
@@ -50,17 +66,24 @@ impl Extra {
         let pick = |map: &BTreeMap<String, String>| -> BTreeMap<String, String> {
             map.iter().filter(others).map(|(key, value)| (key.clone(), value.clone())).collect()
         };
-        let extra = Self {
+        Self {
             labels: pick(secret.labels()),
             annotations: pick(secret.annotations()),
             owners: secret.owner_references().to_vec(),
             finalizers: secret.finalizers().to_vec(),
-        };
-        let nothing = extra.labels.is_empty()
-            && extra.annotations.is_empty()
-            && extra.owners.is_empty()
-            && extra.finalizers.is_empty();
-        (!nothing).then(|| Arc::new(extra))
+        }
+    }
+
+    /// Its size in bytes, about.
+    fn size(&self) -> usize {
+        let map =
+            |map: &BTreeMap<String, String>| map.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+        let owner =
+            |owner: &OwnerReference| owner.name.len() + owner.kind.len() + owner.api_version.len() + owner.uid.len();
+        map(&self.labels)
+            + map(&self.annotations)
+            + self.owners.iter().map(owner).sum::<usize>()
+            + self.finalizers.iter().map(String::len).sum::<usize>()
     }
 
     /// Puts it beside what is there.
@@ -72,9 +95,25 @@ impl Extra {
     }
 }
 
+impl Others {
+    fn of(secret: &PartialObjectMeta<Secret>, copy: &Copy) -> Self {
+        // Without these marks it is somebody else's; a watch across namespaces may bring thousands of them.
+        if copy.owner.is_none() || copy.note.is_none() || copy.foreign.is_some() {
+            return Self::NotKept;
+        }
+        let extra = Extra::of(secret);
+        match extra.size() {
+            0 => Self::Nothing,
+            1..=EXTRA_KEPT => Self::Kept(Arc::new(extra)),
+            _ => Self::NotKept,
+        }
+    }
+}
+
 impl Known {
     pub(super) fn new(secret: &PartialObjectMeta<Secret>) -> Self {
-        let annotation = |key: &str| secret.annotations().get(key).cloned();
+        // A longer one is not ours, cut or whole.
+        let annotation = |key: &str| secret.annotations().get(key).map(|text| cut(text));
         let (our_keys, foreign_writer) = writers(secret.managed_fields());
         let copy = Copy {
             version: version_of(secret),
@@ -83,12 +122,12 @@ impl Known {
             note: annotation(api::COPY),
             our_keys,
             foreign_writer,
-            foreign: foreign(secret),
-            undone: annotation(api::UNDONE).map(|text| parse_undone(&text)).unwrap_or_default(),
+            foreign: foreign(secret).map(|text| cut(&text)),
+            undone: secret.annotations().get(api::UNDONE).map(|text| undone(text)).unwrap_or_default(),
             compared: None,
         };
         let number = secret.resource_version().and_then(|version| version.parse().ok());
-        Self { copy: Arc::new(copy), extra: Extra::of(secret), number }
+        Self { others: Others::of(secret, &copy), copy: Arc::new(copy), number }
     }
 
     pub(super) fn is_newer_than(&self, other: &Self) -> bool {
@@ -98,6 +137,19 @@ impl Known {
             _ => true,
         }
     }
+}
+
+/// Who undid our writes: the last three, as we note them. A field manager's name has 128 characters at most.
+fn undone(text: &str) -> Vec<Undo> {
+    let mut undone = parse_undone(text);
+    undone.retain(|undo| undo.manager.len() <= 128);
+    undone.truncate(3);
+    undone
+}
+
+/// The text, cut to the length of a mark and without the memory that it does not need.
+fn cut(text: &str) -> String {
+    text[..text.floor_char_boundary(MARK_KEPT)].to_owned()
 }
 
 /// The keys whose values only we wrote, and the last other writer of a value or of our note. The API server keeps this
@@ -126,4 +178,30 @@ fn writers(managers: &[ManagedFieldsEntry]) -> (String, Option<Undo>) {
     }
     let alone: Vec<String> = ours.difference(&theirs).cloned().collect();
     (alone.join(","), foreign)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// A Secret of this name with these annotations and a label and an annotation of somebody's.
+    fn known(mut annotations: Value, extra: usize) -> Known {
+        annotations["example.com/note"] = "x".repeat(extra).into();
+        let secret = json!({"metadata": {"name": "copy", "namespace": "a", "uid": "u", "resourceVersion": "1",
+            "labels": {"team": "theirs"}, "annotations": annotations}});
+        Known::new(&serde_json::from_value(secret).expect("metadata"))
+    }
+
+    #[test]
+    fn nothing_is_kept_of_what_others_put_into_their_own_secrets_and_little_of_what_they_put_into_ours() {
+        assert!(matches!(known(json!({}), 10).others, Others::NotKept), "not ours");
+        let ours = json!({(api::OWNER): "home/x", (api::COPY): "tls:0"});
+        assert!(matches!(known(ours.clone(), 10).others, Others::Kept(_)));
+        assert!(matches!(known(ours, 10_000).others, Others::NotKept), "too much");
+        let claims = known(json!({(api::OWNER): "é".repeat(50_000), (api::COPY): "x".repeat(50_000)}), 10);
+        assert!(claims.copy.owner.as_ref().is_some_and(|owner| owner.len() <= MARK_KEPT));
+        assert!(claims.copy.note.as_ref().is_some_and(|note| note.len() <= MARK_KEPT));
+    }
 }

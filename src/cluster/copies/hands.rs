@@ -11,7 +11,11 @@ use kube::{
 };
 use zeroize::Zeroize;
 
-use super::{CopyStore, facts::Extra, roll};
+use super::{
+    CopyStore,
+    facts::{Extra, Others},
+    roll,
+};
 use crate::{
     api,
     clock::SharedClock,
@@ -152,14 +156,23 @@ impl CopyHands {
         contents: &Contents,
         undone: &[Undo],
     ) -> Result<Written, CallError> {
-        let (_, extra) = self.store.base(place, &base.resource_version).ok_or(CallError::Stale)?;
+        let others = self.store.others(place, &base.resource_version).ok_or(CallError::Stale)?;
         let mut secret = self.secret(place, contents, undone);
         secret.metadata.uid = Some(base.uid.clone());
         secret.metadata.resource_version = Some(base.resource_version.clone());
-        if let Some(extra) = extra {
-            Extra::add_to(&extra, &mut secret.metadata);
+        match others {
+            Others::Nothing => {}
+            Others::Kept(extra) => extra.add_to(&mut secret.metadata),
+            Others::NotKept => self.read_extra(place, base).await?.add_to(&mut secret.metadata),
         }
         write::replace(&self.client, secret, Answer::Metadata).await.map(Some)
+    }
+
+    /// Reads what others put into the metadata: it was too much to be kept.
+    async fn read_extra(&self, place: &ObjectName, base: &Version) -> Result<Extra, CallError> {
+        let found = bounded(self.api(place).get_metadata_opt(&place.name)).await?.ok_or(CallError::Stale)?;
+        let same = found.metadata.resource_version.as_deref() == Some(base.resource_version.as_str());
+        if same { Ok(Extra::of(&found)) } else { Err(CallError::Stale) }
     }
 
     async fn delete(&self, place: &ObjectName, base: &Version) -> Result<Written, CallError> {

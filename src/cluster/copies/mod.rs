@@ -27,14 +27,14 @@ use super::{
 };
 use crate::lifecycle::{
     ObjectName,
-    targets::{Copies, Copy, Observation, Scope, ScopeSight, Trouble},
+    targets::{Copies, Observation, Scope, ScopeSight, Trouble},
 };
 
 pub use hands::CopyHands;
 pub use look::{all_namespaces, look_once};
 pub use namespaces::NamespaceWatch;
 
-use facts::{Extra, Known};
+use facts::{Known, Others};
 use found::Found;
 
 /// Objects that a list brings at a time: as many as are decoded at once, and so what a first look costs in memory.
@@ -189,11 +189,11 @@ impl CopyStore {
         self.update_note(place, |note| !std::mem::replace(&mut note.busy, true))
     }
 
-    /// The state of a place that was decided on, if it is still that.
-    fn base(&self, place: &ObjectName, resource_version: &str) -> Option<(Arc<Copy>, Option<Arc<Extra>>)> {
+    /// What others put into the metadata of a place, if its state is still the one that was decided on.
+    fn others(&self, place: &ObjectName, resource_version: &str) -> Option<Others> {
         let inner = self.lock();
         let known = inner.known(place).filter(|known| known.copy.version.resource_version == resource_version)?;
-        Some((known.copy.clone(), known.extra.clone()))
+        Some(known.others.clone())
     }
 
     /// Takes note of a state that a write or a read returned, unless the watch already brought a newer one.
