@@ -17,6 +17,7 @@ use crate::{
 
 scenarios!(
     deleted_and_edited_copies_are_restored,
+    edited_marks_of_ours_are_put_right,
     a_foreign_secret_in_the_way_is_left_alone_and_its_owner_is_named,
     the_same_values_written_by_somebody_else_are_read_once_and_left_alone,
     whoever_undoes_a_copy_three_times_is_left_alone,
@@ -78,6 +79,37 @@ async fn deleted_and_edited_copies_are_restored(world: World) {
     edit(&world, &namespace, &copy, "tls.key", "edited", "another").await;
     let _keeper = self::keeper(&world);
     copied(&world, &namespace, &copy, &pair).await;
+    world.is_silent().await;
+}
+
+async fn edited_marks_of_ours_are_put_right(world: World) {
+    let (_, _keeper, namespace, copy) = one_copy(&world).await;
+    let api = world.secrets(&namespace);
+    let marks = |secret: &Secret| {
+        ["copy", "fingerprint"].map(|mark| secret.annotations().get(&format!("certs.kyma-project.io/{mark}")).cloned())
+    };
+    let right = marks(&api.get(&copy).await.expect("there"));
+    assert!(right.iter().all(Option::is_some));
+    // Each by another manager: one that undoes ours three times within an hour is left alone.
+    let edits = [
+        ("copy", json!("tls:0"), "first"),
+        ("copy", json!("opaque:0"), "second"),
+        ("fingerprint", json!("AA:BB"), "third"),
+        ("fingerprint", json!(null), "fourth"),
+    ];
+    for (mark, value, manager) in edits {
+        let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
+        let patch = json!({"metadata": {"annotations": {format!("certs.kyma-project.io/{mark}"): value}}});
+        let edited = api.patch(&copy, &params, &Patch::Merge(patch)).await.expect("edited");
+        assert_ne!(marks(&edited), right);
+        world
+            .eventually("the marks are put right", || async {
+                (marks(&api.get_opt(&copy).await.expect("readable")?) == right).then_some(())
+            })
+            .await;
+        assert_eq!(api.get(&copy).await.expect("there").uid(), edited.uid(), "in place");
+    }
+    world.condition("x", "Distributed", "True", "Distributed").await;
     world.is_silent().await;
 }
 

@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use chrono::DateTime;
 use k8s_openapi::{
     api::core::v1::Secret,
     apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta, OwnerReference},
@@ -15,7 +16,7 @@ use crate::{
     api,
     cluster::{
         MANAGED_BY,
-        gather::{LAST_APPLIED, foreign, from_api, parse_undone, version_of},
+        gather::{LAST_APPLIED, foreign as foreign_marks, from_api, parse_undone, version_of},
         is_own_manager,
     },
     lifecycle::{Undo, targets::Copy},
@@ -28,6 +29,9 @@ pub(super) const OURS: [&str; 4] = [api::OWNER, api::COPY, api::FINGERPRINT, api
 const EXTRA_KEPT: usize = 2048;
 /// The longest mark that is kept, in bytes: ours are shorter (two names of 63 and 253 characters and a slash).
 const MARK_KEPT: usize = 512;
+
+/// Stands for a field manager that nobody can tell.
+const REMOVER: &str = "unknown (it removed an annotation of certkeeper's)";
 
 /// What is remembered of a Secret at the place of a copy.
 #[derive(Debug, Clone)]
@@ -114,15 +118,22 @@ impl Known {
     pub(super) fn new(secret: &PartialObjectMeta<Secret>) -> Self {
         // A longer one is not ours, cut or whole.
         let annotation = |key: &str| secret.annotations().get(key).map(|text| cut(text));
-        let (our_keys, foreign_writer) = writers(secret.managed_fields());
+        let Writers { our_keys, mut foreign, note_edited } = writers(secret.managed_fields());
+        let (owner, note, fingerprint) = (annotation(api::OWNER), annotation(api::COPY), annotation(api::FINGERPRINT));
+        // Who removed an annotation is recorded nowhere. It counts all the same, so that it is not put back for ever.
+        if foreign.is_none() && owner.is_some() && note.is_some() && fingerprint.is_none() {
+            foreign = Some(Undo { manager: REMOVER.to_owned(), at: DateTime::UNIX_EPOCH });
+        }
         let copy = Copy {
             version: version_of(secret),
             deleting: secret.metadata.deletion_timestamp.is_some(),
-            owner: annotation(api::OWNER),
-            note: annotation(api::COPY),
+            owner,
+            note,
+            note_edited,
+            fingerprint,
             our_keys,
-            foreign_writer,
-            foreign: foreign(secret).map(|text| cut(&text)),
+            foreign_writer: foreign,
+            foreign: foreign_marks(secret).map(|text| cut(&text)),
             undone: secret.annotations().get(api::UNDONE).map(|text| undone(text)).unwrap_or_default(),
             compared: None,
         };
@@ -152,23 +163,35 @@ fn cut(text: &str) -> String {
     text[..text.floor_char_boundary(MARK_KEPT)].to_owned()
 }
 
-/// The keys whose values only we wrote, and the last other writer of a value or of our note. The API server keeps this
+/// Who wrote what on a Secret.
+struct Writers {
+    /// The keys whose values only we wrote, comma-separated.
+    our_keys: String,
+    /// The last other writer of a value or of a mark of ours.
+    foreign: Option<Undo>,
+    /// Somebody else wrote our note.
+    note_edited: bool,
+}
+
+/// Who wrote the values and our marks. The API server keeps this
 /// record itself: whoever changes a field owns it from then on, so an edit shows without reading a single value.
-fn writers(managers: &[ManagedFieldsEntry]) -> (String, Option<Undo>) {
+fn writers(managers: &[ManagedFieldsEntry]) -> Writers {
     let (mut ours, mut theirs) = (BTreeSet::new(), BTreeSet::new());
-    let mut foreign: Option<Undo> = None;
+    let (mut foreign, mut note_edited) = (None::<Undo>, false);
     for entry in managers {
         let (Some(manager), Some(fields)) = (&entry.manager, &entry.fields_v1) else { continue };
         let keys = fields.0.get("f:data").and_then(|data| data.as_object());
         let keys = keys.into_iter().flat_map(|data| data.keys()).filter_map(|key| key.strip_prefix("f:"));
-        let note = fields.0.pointer("/f:metadata/f:annotations").and_then(|a| a.get(format!("f:{}", api::COPY)));
+        let annotations = fields.0.pointer("/f:metadata/f:annotations");
+        let wrote = |mark: &str| annotations.is_some_and(|all| all.get(format!("f:{mark}")).is_some());
         if is_own_manager(manager) {
             ours.extend(keys.map(str::to_owned));
             continue;
         }
         let before = theirs.len();
         theirs.extend(keys.map(str::to_owned));
-        if theirs.len() == before && note.is_none() {
+        note_edited |= wrote(api::COPY);
+        if theirs.len() == before && !wrote(api::COPY) && !wrote(api::FINGERPRINT) {
             continue;
         }
         let Some(at) = entry.time.as_ref().map(from_api) else { continue };
@@ -177,7 +200,7 @@ fn writers(managers: &[ManagedFieldsEntry]) -> (String, Option<Undo>) {
         }
     }
     let alone: Vec<String> = ours.difference(&theirs).cloned().collect();
-    (alone.join(","), foreign)
+    Writers { our_keys: alone.join(","), foreign, note_edited }
 }
 
 #[cfg(test)]

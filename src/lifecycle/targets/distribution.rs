@@ -273,7 +273,8 @@ impl<'a> Work<'a> {
             return Err((Reason::BeingDeleted, message));
         }
         let base = copy.version.clone();
-        let noted = copy.note.as_deref() == Some(contents.note.as_str());
+        let noted = copy.note.as_deref() == Some(contents.note.as_str())
+            && copy.fingerprint.as_deref() == Some(&*contents.fingerprint);
         let whole = copy.foreign_writer.is_none() && copy.our_keys == contents.key_list;
         let ours = copy.owner.as_ref() == Some(&self.us);
         if noted && ours && (whole || copy.compared == Some(true)) {
@@ -282,7 +283,8 @@ impl<'a> Work<'a> {
         if noted && ours && copy.compared.is_none() {
             return Ok(Some(CopyTask::Compare { base, contents: contents.clone() }));
         }
-        if copy.note.as_deref().is_some_and(|note| contents.kind.differs_in(note)) {
+        // What somebody else noted tells nothing of the type.
+        if !copy.note_edited && copy.note.as_deref().is_some_and(|note| contents.kind.differs_in(note)) {
             if is_unedited(copy) {
                 return Ok(Some(CopyTask::Delete { base }));
             }

@@ -10,6 +10,9 @@ pub(super) fn stranger(copy: &Copy, us: &str, gone: impl Fn(&str) -> bool) -> Op
     }
     match (&copy.owner, &copy.note) {
         (Some(owner), Some(_)) if owner == us => None,
+        (Some(owner), None) if owner == us => {
+            Some("this GatewayCertificate, but somebody removed its annotation certs.kyma-project.io/copy".to_owned())
+        }
         (Some(owner), note) => {
             let orphan = gone(owner) && note.is_some();
             (!orphan).then(|| format!("GatewayCertificate {owner}"))

@@ -174,9 +174,13 @@ pub struct Copy {
     pub owner: Option<String>,
     /// What we noted of the content that we wrote: [`Contents::note`].
     pub note: Option<String>,
+    /// Somebody else wrote that note.
+    pub note_edited: bool,
+    /// The fingerprint that we noted.
+    pub fingerprint: Option<String>,
     /// The keys whose values only certkeeper wrote, comma-separated in their order.
     pub our_keys: String,
-    /// The last writer of a value or of our note that was not certkeeper.
+    /// The last writer of a value or of our marks that was not certkeeper.
     pub foreign_writer: Option<Undo>,
     /// Marks of another owner, in words.
     pub foreign: Option<String>,
