@@ -60,7 +60,7 @@ reasons! {
     LastGoodKept,
     /// There is no usable pair at all: supply one.
     NothingToWrite,
-    /// The gateway's Secret is immutable: delete it yourself; it is written again at once.
+    /// The gateway's Secret (or its -cacert) is immutable: delete it yourself; it is written again at once.
     Immutable,
     /// The Secret is being deleted and held by a finalizer: remove that finalizer; it is written again.
     BeingDeleted,
@@ -140,7 +140,7 @@ reasons! {
     NoAuthority,
     /// A pair was put into the gateway's Secret.
     Promoted,
-    /// The gateway's Secret was changed or deleted by somebody, and put right.
+    /// The gateway's Secret was changed or deleted, or a copy edited, by somebody, and put right.
     Restored,
     /// Left-overs were removed from the gateway's Secret.
     CleanedUp,
