@@ -350,7 +350,10 @@ pub struct Target {
     #[schemars(length(min = 1, max = 63))]
     pub name: String,
     /// Name of the Secret in each namespace.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+    )]
     pub secret_name: String,
     /// The namespaces that get a copy.
     #[serde(skip_serializing_if = "Option::is_none")]

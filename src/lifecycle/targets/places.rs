@@ -21,6 +21,9 @@ pub struct Scope {
 /// (that is what the chart grants), else one a namespace. What was placed before is watched, too, until it is gone.
 #[must_use]
 pub fn scopes(wants: &Wants, placed: &[Placed], settings: &Settings) -> BTreeSet<Scope> {
+    // Another target may bear the key under the same name.
+    let bearing: BTreeSet<&str> =
+        wants.targets.iter().filter(|target| target.bears_key()).map(|target| target.secret_name.as_str()).collect();
     let mut scopes = BTreeSet::new();
     let mut add = |secret_name: &str, namespaces: &[String]| {
         let scope =
@@ -33,7 +36,9 @@ pub fn scopes(wants: &Wants, placed: &[Placed], settings: &Settings) -> BTreeSet
     for target in &wants.targets {
         match &target.namespaces {
             Places::Selected(_) => add(&target.secret_name, &[]),
-            Places::Listed(_) if !target.bears_key() && settings.permits_anywhere(&target.secret_name) => {
+            Places::Listed(_)
+                if !bearing.contains(target.secret_name.as_str()) && settings.permits_anywhere(&target.secret_name) =>
+            {
                 add(&target.secret_name, &[]);
             }
             Places::Listed(namespaces) => add(&target.secret_name, namespaces),
