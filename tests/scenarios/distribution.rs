@@ -1,7 +1,10 @@
 //! Which copies there are: layouts, lists and selectors, namespaces that come and go, targets that are taken back.
 
 use k8s_openapi::api::core::v1::Namespace;
-use kube::{Api, ResourceExt, api::DeleteParams};
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, Patch, PatchParams},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -17,6 +20,7 @@ scenarios!(
     a_listed_namespace_that_is_missing_is_said_and_served_when_it_comes,
     a_terminating_namespace_is_no_failure,
     a_target_that_is_taken_back_while_nobody_looks_takes_its_copies_along,
+    an_edited_copy_stays_when_the_others_go_with_the_object,
     copies_stay_when_the_object_goes_unless_the_spec_says_otherwise,
     a_copy_whose_layout_changes_its_type_is_made_anew,
     ungranted_targets_are_refused_and_no_call_is_made,
@@ -210,6 +214,31 @@ async fn a_target_that_is_taken_back_while_nobody_looks_takes_its_copies_along(w
     world.condition("x", "Distributed", "True", "NoTargets").await;
     world.eventually("nothing is recorded", || async { world.status("x").await.targets.is_none().then_some(()) }).await;
     world.is_silent().await;
+}
+
+async fn an_edited_copy_stays_when_the_others_go_with_the_object(world: World) {
+    let pair = Ca::new().issue(&[pki::WILDCARD]);
+    let [a, b] = namespaces(&world, ["a", "b"]).await;
+    let copy = world.own("copy");
+    let target = json!([{"name": "t", "secretName": copy, "layout": "certificate-only", "namespaces": [a, b]}]);
+    world.supply(&pair).await;
+    world.ask(json!({"targets": target, "deletionPolicy": "DeleteTargets"})).await;
+    let first = keeper(&world);
+    world.condition("x", "Distributed", "True", "Distributed").await;
+    // Edited while nobody looks, and gone before it can be put right.
+    first.stop().await;
+    let patch = json!({"stringData": {"tls.crt": "theirs"}});
+    let params = PatchParams { field_manager: Some("a-person".to_owned()), ..PatchParams::default() };
+    world.secrets(&b).patch(&copy, &params, &Patch::Merge(patch)).await.expect("edited");
+    world.objects().delete("x", &DeleteParams::default()).await.expect("deleted");
+    let _keeper = keeper(&world);
+    world
+        .eventually("the object is gone", || async {
+            world.objects().get_opt("x").await.expect("readable").is_none().then_some(())
+        })
+        .await;
+    world.gone(&a, &copy).await;
+    world.copied(&b, &copy, &[("tls.crt", "theirs")]).await;
 }
 
 async fn copies_stay_when_the_object_goes_unless_the_spec_says_otherwise(world: World) {

@@ -26,6 +26,7 @@ scenarios!(
     killed_around_an_eviction_nothing_is_lost_or_told_twice,
     a_deaf_pod_stays_and_is_named_where_restarts_are_not_allowed,
     a_pair_that_no_pod_takes_up_is_rolled_back_and_not_tried_again,
+    after_a_rollback_the_copies_hold_the_pair_that_was_rolled_back_to,
     a_rolled_back_pair_is_tried_again_once_the_source_changes,
     the_only_pod_is_never_evicted,
     pods_that_reset_every_connection_never_climb,
@@ -314,6 +315,34 @@ async fn a_pair_that_no_pod_takes_up_is_rolled_back_and_not_tried_again(world: W
     let _other = world.keeper();
     world.is_silent().await;
     assert_eq!(count(&world, "RolledBack").await, 1);
+}
+
+async fn after_a_rollback_the_copies_hold_the_pair_that_was_rolled_back_to(world: World) {
+    let (world, mesh) = world.with_gateway(&["a", "b"]).await;
+    let ca = Ca::new();
+    let (good, bad) = (ca.issue(&[pki::WILDCARD]), ca.issue(&[pki::WILDCARD]));
+    let (namespace, copy) = (world.own("a"), world.own("copy"));
+    world.namespace(&namespace).await;
+    let mut spec = gateway(&world, json!({"reload": {"deadline": "5s"}}));
+    spec["targets"] = json!([{"name": "t", "secretName": copy, "layout": "tls", "namespaces": [namespace]}]);
+    world.supply(&good).await;
+    world.ask(spec).await;
+    let settings = world.settings_with(&[&format!("*/{copy}")]);
+    let _keeper = world.keeper_with(settings, world.client.clone());
+    world.condition("x", "Served", "True", "Served").await;
+    world.condition("x", "Distributed", "True", "Distributed").await;
+    mesh.refuse(&bad.fingerprint());
+    world.supply(&bad).await;
+    // The copies follow what the gateway's Secret has, there and back.
+    for pair in [&bad, &good] {
+        let (chain, key) = normalised(pair);
+        world.copied(&namespace, &copy, &[("tls.crt", &chain), ("tls.key", &key)]).await;
+    }
+    world.condition("x", "SourceValid", "False", "RefusedByGateway").await;
+    world.condition("x", "Distributed", "True", "Distributed").await;
+    world.is_silent().await;
+    let (chain, key) = normalised(&good);
+    world.copied(&namespace, &copy, &[("tls.crt", &chain), ("tls.key", &key)]).await;
 }
 
 async fn a_rolled_back_pair_is_tried_again_once_the_source_changes(world: World) {
