@@ -246,6 +246,8 @@ fn copy() -> Copy {
         deleting: false,
         owner: Some("st/x".to_owned()),
         note: Some("opaque:00".to_owned()),
+        note_edited: false,
+        fingerprint: None,
         our_keys: "tls.crt".to_owned(),
         foreign_writer: None,
         foreign: None,
