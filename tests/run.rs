@@ -8,10 +8,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use certkeeper::api::GatewayCertificate;
+use certkeeper::{
+    api::GatewayCertificate,
+    certificate::{Supplied, read},
+};
 use certkeeper_control_plane::{ControlPlane, shared_or_left_out};
 use certkeeper_simulator::ca::Ca;
 use chrono::Utc;
+use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::{
     Api, Client, CustomResourceExt, ResourceExt,
@@ -36,8 +40,13 @@ impl Drop for Running {
 
 impl Running {
     fn start(kubeconfig: &Path, namespace: &str) -> Self {
+        Self::start_with(kubeconfig, namespace, &["--log", "trace"])
+    }
+
+    fn start_with(kubeconfig: &Path, namespace: &str, more: &[&str]) -> Self {
         let mut child = Command::new(PROGRAM)
-            .args(["run", "--log-format", "json", "--log", "trace", "--namespace", namespace])
+            .args(["run", "--log-format", "json", "--namespace", namespace])
+            .args(more)
             .args(["--allow", &format!("{namespace}-mesh/gw-certs"), "--kubeconfig"])
             .arg(kubeconfig)
             .env_remove("RUST_LOG")
@@ -176,10 +185,91 @@ async fn killed_at_any_moment_of_a_rotation_it_converges_after_a_restart() {
         let list = secrets.list(&ListParams::default()).await.expect("readable");
         list.iter().map(|secret| secret.resource_version()).collect::<Vec<_>>()
     };
+    // The keep-sake is written after the status that was waited for.
+    eventually("half a second passes without a write", || async {
+        let before = versions().await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        (before == versions().await).then_some(())
+    })
+    .await;
     let before = versions().await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(before, versions().await, "converged, then silent");
     assert_eq!(running.end("-TERM").0, Some(0));
+}
+
+/// Copies that hold this chain.
+async fn copies(client: &Client, name: &str, chain: &str) -> usize {
+    let all: Api<Secret> = Api::all(client.clone());
+    let list = all.list(&ListParams::default().fields(&format!("metadata.name={name}"))).await.expect("readable");
+    let holds = |secret: &&Secret| {
+        secret.data.as_ref().and_then(|data| data.get("tls.crt")).is_some_and(|value| value.0 == chain.as_bytes())
+    };
+    list.iter().filter(holds).count()
+}
+
+/// The chain in the source, as it is copied.
+async fn chain(client: &Client, namespace: &str) -> String {
+    let source = Api::<Secret>::namespaced(client.clone(), namespace).get("supplied").await.expect("there");
+    let data = source.data.expect("data");
+    let bytes = |key: &str| Some(data[key].0.as_slice());
+    let supplied = Supplied { certificate: bytes("tls.crt"), key: bytes("tls.key"), staple: None };
+    read(&supplied).pair().expect("a pair").certificate_pem().to_owned()
+}
+
+#[tokio::test]
+async fn killed_in_the_middle_of_a_thousand_copies_it_converges_and_tells_everything_once() {
+    const COPIES: usize = 1000;
+    let Some((plane, client)) = plane("run: kill -9 among copies").await else { return };
+    prepare(&client, "among").await;
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let make = |number: usize| {
+        let namespaces = namespaces.clone();
+        async move {
+            let namespace = json!({"metadata": {"name": format!("among-{number}"), "labels": {"copies": "among"}}});
+            let namespace: Namespace = serde_json::from_value(namespace).expect("a namespace");
+            namespaces.create(&PostParams::default(), &namespace).await.expect("created");
+        }
+    };
+    stream::iter(0..COPIES).for_each_concurrent(16, make).await;
+    let objects: Api<GatewayCertificate> = Api::namespaced(client.clone(), "among");
+    let target = json!({"name": "all", "secretName": "copy-among", "layout": "certificate-only",
+        "namespaceSelector": {"matchLabels": {"copies": "among"}}});
+    let patch = Patch::Merge(json!({"spec": {"targets": [target]}}));
+    objects.patch("x", &PatchParams::default(), &patch).await.expect("patched");
+    let start = || Running::start_with(&plane.kubeconfig(), "among", &["--log", "info", "--allow", "*/copy-among"]);
+    for rotation in 1..=2 {
+        let (fingerprint, _) = supply(&client, "among").await;
+        let chain = chain(&client, "among").await;
+        let running = start();
+        let among = eventually("some copies are written", || async {
+            Some(copies(&client, "copy-among", &chain).await).filter(|count| *count > 0)
+        })
+        .await;
+        let (code, log) = running.end("-KILL");
+        assert_eq!(code, None, "it was killed: {log}");
+        let left = copies(&client, "copy-among", &chain).await;
+        assert!(left < COPIES, "killed too late: {among} were seen and {left} are written");
+        let running = start();
+        eventually("all copies are written", || async {
+            (copies(&client, "copy-among", &chain).await == COPIES).then_some(())
+        })
+        .await;
+        eventually("that is told", || async {
+            let status = objects.get("x").await.expect("there").status?;
+            let told = status.conditions.iter().any(|one| {
+                one.type_ == "Distributed" && one.reason == "Distributed" && one.message.contains(&fingerprint)
+            });
+            told.then_some(())
+        })
+        .await;
+        assert_eq!(running.end("-TERM").0, Some(0));
+        let history = objects.get("x").await.expect("there").status.expect("a status").history;
+        for reason in ["Promoted", "Distributed"] {
+            let told = history.iter().filter(|entry| entry.reason == reason).count();
+            assert_eq!(told, rotation, "{reason} is told once a rotation: {history:?}");
+        }
+    }
 }
 
 #[tokio::test]

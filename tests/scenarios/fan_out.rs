@@ -21,7 +21,10 @@ use crate::{
     world::{Keeper, World, normalised},
 };
 
-scenarios!(killed_in_the_middle_of_many_copies_it_converges_and_tells_everything_once);
+scenarios!(
+    killed_in_the_middle_of_many_copies_it_converges_and_tells_everything_once,
+    two_replicas_write_every_copy_and_tell_it_once,
+);
 
 async fn many(world: &World, count: usize) {
     let make = |number: usize| async move {
@@ -94,6 +97,55 @@ async fn killed_in_the_middle_of_many_copies_it_converges_and_tells_everything_o
             let events = events.iter().filter(|event| event.reason.as_deref() == Some(reason)).count();
             assert_eq!(events, round + 1, "and by one event");
         }
+    }
+}
+
+async fn two_replicas_write_every_copy_and_tell_it_once(world: World) {
+    let count = 20;
+    many(&world, count).await;
+    let ca = Ca::new();
+    let (first, second) = (ca.issue(&[pki::WILDCARD]), ca.issue(&[pki::WILDCARD]));
+    asked(&world, &first).await;
+    let _both = [keeper(&world, world.client.clone()), keeper(&world, world.client.clone())];
+    for (round, pair) in [first, second].iter().enumerate() {
+        world.supply(pair).await;
+        world
+            .eventually("the pair is everywhere", || async {
+                let targets = world.status("x").await.targets?;
+                let told = world.condition("x", "Distributed", "True", "Distributed").await;
+                (told.contains(&pair.fingerprint()) && targets.current == targets.desired).then_some(())
+            })
+            .await;
+        assert_eq!(current(&world, count, pair).await, count);
+        world.is_silent().await;
+        for reason in ["Promoted", "Distributed"] {
+            let history = world.status("x").await.history;
+            let told = history.iter().filter(|entry| entry.reason == reason).count();
+            assert_eq!(told, round + 1, "{reason} is told once a rotation: {history:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn secrets_of_a_name_are_watched_across_namespaces_by_their_metadata_alone() {
+    let world = World::in_memory().await;
+    many(&world, 3).await;
+    let pair = Ca::new().issue(&[pki::WILDCARD]);
+    asked(&world, &pair).await;
+    let _keeper = keeper(&world, world.client.clone());
+    world.condition("x", "Distributed", "True", "Distributed").await;
+    let requests = world.server.as_ref().expect("in memory").requests();
+    let across = |request: &&certkeeper_simulator::server::Request| {
+        request.info.resource == "secrets"
+            && request.info.namespace.is_none()
+            && request.info.manager != "a-person"
+            && ["list", "watch"].contains(&request.info.verb.as_str())
+    };
+    let across: Vec<_> = requests.iter().filter(across).collect();
+    assert!(!across.is_empty(), "they are watched");
+    for request in across {
+        assert!(request.info.metadata_only, "{:?}", request.info);
+        assert_eq!(request.info.name, Some(world.own("copy")), "only those of the target's name");
     }
 }
 

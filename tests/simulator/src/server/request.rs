@@ -36,6 +36,8 @@ pub struct RequestInfo {
     pub content_type: String,
     /// `fieldManager` of the query, else the first part of the user agent.
     pub manager: String,
+    /// The client asked for metadata only (`PartialObjectMetadata`).
+    pub metadata_only: bool,
     /// Who asks: the user of [`super::ApiServer::client_as`], else `admin`.
     pub user: String,
 }
@@ -95,7 +97,6 @@ pub type Authorizer = dyn Fn(&RequestInfo) -> Result<(), String> + Send + Sync;
 pub(crate) struct Call {
     pub(crate) info: RequestInfo,
     pub(crate) route: Option<Route>,
-    pub(crate) accept: String,
     pub(crate) body: bytes::Bytes,
 }
 
@@ -130,10 +131,11 @@ impl Call {
             name: route.as_ref().and_then(|route| route.name.clone()).or_else(selected),
             content_type: header("content-type").split(';').next().unwrap_or_default().trim().to_owned(),
             manager: query.get("fieldManager").cloned().filter(|m| !m.is_empty()).unwrap_or(agent),
+            metadata_only: header("accept").contains("as=PartialObjectMetadata"),
             user: Some(header("impersonate-user")).filter(|user| !user.is_empty()).unwrap_or("admin".into()),
             query,
         };
-        Self { info, route, accept: header("accept"), body }
+        Self { info, route, body }
     }
 
     pub(crate) fn query(&self, name: &str) -> Option<&str> {
@@ -147,7 +149,7 @@ impl Call {
 
     /// Whether the client asked for metadata only.
     pub(crate) fn metadata_only(&self) -> bool {
-        self.accept.contains("as=PartialObjectMetadata")
+        self.info.metadata_only
     }
 
     /// The body as JSON; the real server answers 400 to anything else.
