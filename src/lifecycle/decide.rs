@@ -459,7 +459,8 @@ fn farewell(observed: &Observed, now: DateTime<Utc>, settings: &Settings) -> Pla
     if object.wants.delete_targets {
         let (copies, wake_at, left) = remove_all(observed, now, settings);
         if left {
-            return Plan { copies, wake_at, ..Plan::default() };
+            let (status, events) = report::departing(observed, now);
+            return Plan { copies, wake_at, status, events, ..Plan::default() };
         }
     }
     let mut actions = Vec::new();

@@ -91,6 +91,25 @@ pub(super) fn not_accepted(observed: &Observed, now: DateTime<Utc>, reason: Reas
     Plan { status, events, ..Plan::default() }
 }
 
+/// The status of an object that goes and waits for copies that cannot be deleted; `None` while none is in the way.
+pub(super) fn departing(observed: &Observed, now: DateTime<Utc>) -> (Option<Status>, Vec<Entry>) {
+    let mut troubles = observed.copies.places.iter().filter_map(|(place, seen)| Some((place, seen.trouble.as_ref()?)));
+    let Some((place, trouble)) = troubles.next() else { return (None, Vec::new()) };
+    let more = troubles.count();
+    let others = if more > 0 { format!("; and {more} more") } else { String::new() };
+    let message = format!(
+        "copies are deleted with the object (deletionPolicy), and {place} cannot be: {}{others}",
+        trouble.message
+    );
+    let condition = Condition::new("Distributed", ConditionStatus::False, Reason::TargetsFailed, message);
+    let mut status = observed.object.previous.clone();
+    match status.conditions.iter_mut().find(|known| known.kind == condition.kind) {
+        Some(known) => *known = condition,
+        None => status.conditions.push(condition),
+    }
+    finish(observed, now, status, Vec::new())
+}
+
 impl Report<'_> {
     /// The status, if it differs from what is published, and the new events.
     pub(super) fn publish(&self) -> (Option<Status>, Vec<Entry>) {

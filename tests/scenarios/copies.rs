@@ -235,10 +235,17 @@ async fn an_immutable_copy_is_said_and_not_deleted(world: World) {
     let immutable = Patch::Merge(json!({"immutable": true}));
     world.secrets(&namespace).patch(&copy, &PatchParams::default(), &immutable).await.expect("patched");
     let uid = world.secrets(&namespace).get(&copy).await.expect("there").uid();
-    world.supply(&Ca::new().issue(&[pki::WILDCARD])).await;
+    let next = Ca::new().issue(&[pki::WILDCARD]);
+    world.supply(&next).await;
     let message = world.condition("x", "Distributed", "False", "TargetsFailed").await;
     assert!(message.contains("immutable"), "{message}");
     assert_eq!(world.secrets(&namespace).get(&copy).await.expect("there").uid(), uid);
+    // What was refused was refused for that Secret: once it is gone nothing is waited for.
+    tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+    world.secrets(&namespace).delete(&copy, &DeleteParams::default()).await.expect("deleted");
+    let deleted = tokio::time::Instant::now();
+    copied(&world, &namespace, &copy, &next).await;
+    assert!(deleted.elapsed() < std::time::Duration::from_secs(3), "{:?}", deleted.elapsed());
 }
 
 async fn a_suspended_object_writes_no_copies(world: World) {

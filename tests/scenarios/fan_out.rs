@@ -149,6 +149,29 @@ async fn secrets_of_a_name_are_watched_across_namespaces_by_their_metadata_alone
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_object_that_goes_says_which_copy_cannot_be_deleted() {
+    let (world, _places) = faulty(Fault::Refuses, 3, 0).await;
+    asked(&world, &Ca::new().issue(&[pki::WILDCARD])).await;
+    world.patch_object("x", json!({"spec": {"deletionPolicy": "DeleteTargets"}})).await;
+    let _keeper = keeper(&world, world.client.clone());
+    world.condition("x", "Distributed", "True", "Distributed").await;
+    let server = world.server.as_ref().expect("in memory");
+    let prefix = format!("{}-", world.own("n"));
+    server.set_gate(Places { fault: Fault::Refuses, below: 1, prefix: prefix.clone(), attempts: Arc::default() });
+    world.objects().delete("x", &Default::default()).await.expect("deleted");
+    let message = world.condition("x", "Distributed", "False", "TargetsFailed").await;
+    for words in [format!("{prefix}0/{}", world.own("copy")), "no Secrets here".to_owned()] {
+        assert!(message.contains(&words), "{message}");
+    }
+    server.clear_gate();
+    world
+        .eventually("the object is gone", || async {
+            world.objects().get_opt("x").await.expect("readable").is_none().then_some(())
+        })
+        .await;
+}
+
 /// A client that dies at its write to a copy number `fatal`: from there on nothing is sent or answered.
 fn mortal(world: &World, fatal: usize) -> (Client, Arc<Notify>) {
     let (wrote, dead, copy) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()), world.own("copy"));

@@ -26,7 +26,7 @@ use super::{
     single::{Part, Single, Watches},
 };
 use crate::lifecycle::{
-    ObjectName,
+    FailureKind, ObjectName,
     targets::{Copies, Observation, Scope, ScopeSight, Trouble},
 };
 
@@ -313,6 +313,13 @@ impl CopyStore {
             return false;
         }
         watched.found.remove(&namespace);
+        // What was refused was refused for that Secret: nothing is waited for any more.
+        let place = ObjectName::new(namespace, &scope.secret_name);
+        if let Some(note) = inner.notes.get_mut(&place)
+            && note.trouble.as_ref().is_some_and(|trouble| trouble.kind == FailureKind::Rejected)
+        {
+            note.trouble = None;
+        }
         true
     }
 
