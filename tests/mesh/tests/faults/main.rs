@@ -1,7 +1,8 @@
 //! What is known of Istio and Envoy when something is wrong with the gateway's Secret and nobody keeps it: each case is
 //! played on a real mesh and judged by handshakes. It ties what certkeeper and its simulator take for granted to the
-//! real programs. [`kept`] plays faults with certkeeper at work.
+//! real programs. [`kept`] plays faults with certkeeper at work, [`conformance`] some beside the simulator's gateway.
 
+mod conformance;
 mod kept;
 mod materials;
 mod seen;

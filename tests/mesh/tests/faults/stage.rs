@@ -147,7 +147,7 @@ impl<'a, H: Hand> Stage<'a, H> {
         self.mesh.gateways().remove(0).name
     }
 
-    async fn act(&mut self, change: Change) {
+    pub async fn act(&mut self, change: Change) {
         let made = match change {
             Change::Pair(material) | Change::Foreign(material) => Some(material.make(&self.ca)),
             _ => None,
