@@ -152,6 +152,7 @@ fn mesh() -> impl Strategy<Value = Mesh> {
             pods,
             unasked: Vec::new(),
             missing: false,
+            policy: None,
             rivals: Vec::new(),
         }])
     });

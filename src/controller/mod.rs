@@ -39,16 +39,20 @@ use crate::{
         single::Watches,
     },
     gateway::{Dial, ProxyHeader},
-    lifecycle::{Entry, Failure, FailureKind, ObjectName, Plan, Proxy, Settings, decide, targets::CopyAction},
+    lifecycle::{
+        Entry, Failure, FailureKind, ObjectName, Plan, Proxy, Settings, decide, serving::Mesh, targets::CopyAction,
+    },
 };
 
 mod fan_out;
 mod managed;
 mod prober;
+mod surveyor;
 
 use fan_out::{FanOut, LOOK_AGAIN};
 use managed::Tries;
 use prober::Prober;
+use surveyor::Surveyor;
 
 /// Without any event, each object is looked at again after this time at the latest. That costs no API call.
 const RESYNC: Duration = Duration::from_secs(600);
@@ -93,6 +97,7 @@ struct Context {
     eyes: Eyes,
     fan_out: FanOut,
     prober: Prober,
+    surveyor: Surveyor,
     recorder: Recorder,
     stores: Vec<Store<GatewayCertificate>>,
     /// What our own writes returned, until the watch brings it.
@@ -113,6 +118,7 @@ pub async fn run(runtime: Runtime, stop: CancellationToken) {
         namespaces: NamespaceWatch::new(client.clone(), wake.clone()),
         mesh: MeshStore::new(client.clone(), wake.clone()),
     };
+    let surveyor = Surveyor::new(runtime.dial.clone(), wake.clone());
     let prober = Prober::new(runtime.dial.clone(), wake);
     let fan_out = FanOut::new();
     let config = watcher::Config::default().timeout(200);
@@ -140,6 +146,7 @@ pub async fn run(runtime: Runtime, stop: CancellationToken) {
         eyes,
         fan_out,
         prober,
+        surveyor,
         recorder,
         stores,
         written,
@@ -249,6 +256,7 @@ impl Context {
             self.stores.iter().flat_map(|store| store.state()).map(|object| name_of(object.as_ref())).collect();
         self.eyes.sweep(&alive);
         self.prober.sweep(&alive);
+        self.surveyor.sweep(&alive);
         self.tries.sweep(&alive);
         self.lock_failures().retain(|name, _| alive.contains(name));
         self.lock_written().retain(|name, _| alive.contains(name));
@@ -321,7 +329,12 @@ impl Context {
             Proxy::V2 => ProxyHeader::V2,
         };
         let told = (observed.object.previous.served, observed.object.previous.gateways.clone());
-        observed.mesh = self.prober.see(look_at_mesh(&observed.object, &self.eyes, settings), proxy, told, name);
+        let view = look_at_mesh(&observed.object, &self.eyes, settings);
+        let mut differences = self.surveyor.see(&view, proxy, name);
+        observed.mesh = self.prober.see(view, proxy, told, name);
+        if let Mesh::Known(gateways) = &mut observed.mesh {
+            gateways.iter_mut().for_each(|gateway| gateway.policy = differences.remove(&gateway.name));
+        }
         self.tries.recall(&mut observed);
         let mut plan = decide(&observed, now, settings);
         self.prober.pace(&observed.object.name, plan.pace);

@@ -297,8 +297,9 @@ impl Probing {
             state: pod.state,
             files: pod.files,
         };
-        let AskedGateway { name, generation, pods, unasked, missing, rivals } = gateway;
-        GatewaySight { name, generation, pods: pods.into_iter().map(pod).collect(), unasked, missing, rivals }
+        let AskedGateway { name, generation, pods, unasked, missing, rivals, policies: _ } = gateway;
+        let pods = pods.into_iter().map(pod).collect();
+        GatewaySight { name, generation, pods, unasked, missing, policy: None, rivals }
     }
 }
 

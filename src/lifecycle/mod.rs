@@ -14,6 +14,7 @@ pub mod gateway_object;
 mod observed;
 pub mod order;
 mod plan;
+mod policy;
 mod reason;
 pub mod reload;
 mod report;
@@ -34,6 +35,7 @@ pub use plan::{
     PodReport, Status, Write,
 };
 pub use reason::Reason;
+pub use report::finding_summary;
 
 /// How many history entries and findings a status carries.
 pub const MAX_LISTED: usize = 20;

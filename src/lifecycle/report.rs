@@ -10,6 +10,7 @@ use super::{
     gateway_object,
     observed::{FailureKind, ObjectName, Observed, Slot, Source},
     plan::{Action, CertificateSummary, Condition, ConditionStatus, Entry, FindingSummary, Plan, Status, Write},
+    policy::with_policy,
     reason::Reason,
     reload::{Climb, Rung},
     served::Served,
@@ -127,7 +128,10 @@ impl Report<'_> {
             reload: self.climb.and_then(|climb| climb.record.clone()),
             targets: self.distribution.report.clone(),
             client_ca: self.client_ca.summary(),
-            findings: self.gateway.with_findings(self.observed, self.client_ca.with_findings(found)),
+            findings: with_policy(
+                self.observed,
+                self.gateway.with_findings(self.observed, self.client_ca.with_findings(found)),
+            ),
             conditions: vec![
                 Condition::new("Accepted", ConditionStatus::True, Reason::Accepted, "the spec is understood"),
                 source_valid,
@@ -453,14 +457,32 @@ fn first_error(judged: &Judged<'_>) -> String {
 }
 
 pub(super) fn findings(verdict: &Verdict) -> Vec<FindingSummary> {
-    let summary = |finding: &crate::certificate::Finding| FindingSummary {
+    verdict.findings.iter().take(MAX_LISTED).map(|finding| finding_summary(finding, "")).collect()
+}
+
+/// A finding as a status has it; `place` goes before its own location.
+#[must_use]
+pub fn finding_summary(finding: &crate::certificate::Finding, place: &str) -> FindingSummary {
+    let location =
+        [place, &finding.location].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ");
+    FindingSummary {
         check: finding.check.name.to_owned(),
         severity: finding.severity.as_str().to_owned(),
         message: bounded(finding.message.clone()),
-        location: bounded(finding.location.clone()),
+        location: bounded(location),
         remedy: bounded(finding.remedy.clone()),
-    };
-    verdict.findings.iter().take(MAX_LISTED).map(summary).collect()
+    }
+}
+
+/// Gravest first, bounded.
+pub(super) fn ranked(mut findings: Vec<FindingSummary>) -> Vec<FindingSummary> {
+    findings.sort_by_key(|finding| match finding.severity.as_str() {
+        "error" => 0,
+        "warning" => 1,
+        _ => 2,
+    });
+    findings.truncate(MAX_LISTED);
+    findings
 }
 
 fn summary(facts: &Facts) -> Option<CertificateSummary> {

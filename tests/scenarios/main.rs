@@ -25,3 +25,4 @@ mod rolling;
 mod serving;
 mod time;
 mod watches;
+mod wire;

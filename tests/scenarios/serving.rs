@@ -37,7 +37,7 @@ scenarios!(
 );
 
 /// A controller over a gateway that serves this pair.
-async fn serving(world: &World, pair: &Pair, spec: Value) -> Keeper {
+pub async fn serving(world: &World, pair: &Pair, spec: Value) -> Keeper {
     world.supply(pair).await;
     world.ask(spec).await;
     let keeper = world.keeper();

@@ -22,7 +22,7 @@ use crate::{
     lifecycle::{ObjectName, Proxy, Wants, gateway_object::Gateways as GatewayObjects},
 };
 
-pub use view::{Ask, AskedGateway, AskedPod, MeshView};
+pub use view::{Ask, AskedGateway, AskedPod, AskedPolicy, MeshView};
 
 /// The watches. Cloning shares them.
 #[derive(Clone)]

@@ -1,6 +1,9 @@
 //! From what is known of Gateways, Services and pods to what is to be asked of whom.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
 
 use super::kinds::{FilterFacts, GatewayFacts, PodFacts, ServiceFacts};
 use chrono::{DateTime, Utc};
@@ -8,7 +11,7 @@ use chrono::{DateTime, Utc};
 use crate::lifecycle::{
     ObjectName, Wants,
     gateway_object::GatewayObject,
-    serving::{Credential, Gateway, Pod, PodState, Questions, Server, Service, Unaskable, questions, rivals},
+    serving::{Credential, Gateway, Pod, PodState, Question, Questions, Server, Service, Unaskable, questions, rivals},
 };
 
 /// What is known of those who serve a Secret.
@@ -39,6 +42,8 @@ pub struct AskedGateway {
     pub unasked: Vec<String>,
     /// The spec names it, and it does not exist or does not hand out the Secret: `unasked` says which.
     pub missing: bool,
+    /// Whose policy on the wire is to be held against the Gateway's settings.
+    pub policies: Vec<AskedPolicy>,
     /// Servers of other Gateways that may be what is served, in words.
     pub rivals: Vec<String>,
 }
@@ -73,6 +78,35 @@ pub struct Ask {
     pub proxied: bool,
 }
 
+/// A server of a Gateway on one pod, and the policy that the Gateway sets for it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AskedPolicy {
+    /// The Gateway.
+    pub gateway: ObjectName,
+    /// Its server's name.
+    pub server: String,
+    /// The pod's name.
+    pub pod: ObjectName,
+    /// The pod's uid.
+    pub uid: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The host to ask for: a name, or a wildcard.
+    pub host: String,
+    /// An EnvoyFilter has the pod expect a PROXY header before TLS.
+    pub proxied: bool,
+    /// `minProtocolVersion`; empty: Istio's default.
+    pub min_version: String,
+    /// `maxProtocolVersion`; empty: Istio's default.
+    pub max_version: String,
+    /// `cipherSuites`; empty: Envoy's default.
+    pub suites: Vec<String>,
+    /// The pod's port at which plain HTTP is redirected, if the Gateway says so.
+    pub redirect: Option<u16>,
+}
+
+/// The most pods and servers of one Gateway whose policy is asked for: each costs some thirty connections.
+const POLICIES: usize = 8;
 /// The most Gateways that are looked at for one Secret, as many as a status lists.
 const GATEWAYS: usize = 16;
 
@@ -99,7 +133,15 @@ pub(super) fn view(
         let unasked = vec![format!("Gateway {}: {why}", wants.gateway)];
         let generation = named.map(|facts| facts.generation).unwrap_or_default();
         let name = wants.gateway.clone();
-        seen.push(AskedGateway { name, generation, pods: Vec::new(), unasked, missing: true, rivals: Vec::new() });
+        seen.push(AskedGateway {
+            name,
+            generation,
+            pods: Vec::new(),
+            unasked,
+            missing: true,
+            policies: Vec::new(),
+            rivals: Vec::new(),
+        });
     }
     let others = gateways.values().filter(|facts| facts.gateway.name != wants.gateway);
     seen.extend(others.filter_map(|facts| look.gateway(facts, &all)).take(GATEWAYS - seen.len()));
@@ -144,6 +186,7 @@ impl Look<'_> {
         let gateway = self.narrowed(&facts.gateway);
         let pods: Vec<Pod> = self.pods.values().map(|facts| facts.pod.clone()).collect();
         let mut asks: BTreeMap<String, Vec<Ask>> = BTreeMap::new();
+        let mut policies = BTreeSet::new();
         let mut unasked = Vec::new();
         let ours = gateway.servers.iter().any(|server| self.hands_out(&gateway, server))
             || !self.questions(&gateway, &pods, None).asked.is_empty();
@@ -157,6 +200,7 @@ impl Look<'_> {
         for name in names {
             let questions = self.questions(&gateway, &pods, name);
             self.note(&questions, &mut asks);
+            policies.extend(questions.asked.iter().filter_map(|question| self.policy(&gateway, question)));
             for one in questions.unasked {
                 if one.why == Unaskable::NoName
                     && let Some(domain) = &self.wants.domain
@@ -172,6 +216,7 @@ impl Look<'_> {
                 }
             }
         }
+        let policies = policies.into_iter().take(POLICIES).collect();
         let selected = self.pods.values().filter(|facts| facts.pod.state != PodState::Ended);
         let selected = selected.filter(|facts| gateway.selects(&facts.pod.labels));
         Some(AskedGateway {
@@ -180,6 +225,7 @@ impl Look<'_> {
             pods: selected.map(|facts| self.pod(facts, &mut asks)).collect(),
             unasked,
             missing: false,
+            policies,
             rivals: rivals(&gateway, all, |of, server| self.hands_out(of, server)),
         })
     }
@@ -238,16 +284,40 @@ impl Look<'_> {
 
     fn note(&self, questions: &Questions<'_>, asks: &mut BTreeMap<String, Vec<Ask>>) {
         for question in &questions.asked {
-            let mut address = question.address;
-            if let Some(port) = self.wants.probe.port {
-                address.set_port(port);
-            }
-            let labels = &question.pod.labels;
-            let proxied = self.filters.values().any(|filter| {
-                filter.proxy_protocol && filter.selector.iter().all(|(label, value)| labels.get(label) == Some(value))
-            });
+            let (address, proxied) = (self.address(question), self.is_proxied(question));
             let ask = Ask { pod: question.pod.uid.clone(), address, host: question.host.clone(), proxied };
             asks.entry(question.pod.uid.clone()).or_default().push(ask);
         }
+    }
+
+    fn address(&self, question: &Question<'_>) -> SocketAddr {
+        let port = self.wants.probe.port.unwrap_or(question.address.port());
+        SocketAddr::new(question.address.ip(), port)
+    }
+
+    /// An EnvoyFilter has the pod expect a PROXY header.
+    fn is_proxied(&self, question: &Question<'_>) -> bool {
+        let labels = &question.pod.labels;
+        self.filters.values().any(|filter| {
+            filter.proxy_protocol && filter.selector.iter().all(|(label, value)| labels.get(label) == Some(value))
+        })
+    }
+
+    /// What is to be asked about the policy; `None` of a pod that is not ready.
+    fn policy(&self, gateway: &Gateway, question: &Question<'_>) -> Option<AskedPolicy> {
+        let tls = question.tls;
+        (question.pod.state == PodState::Ready).then(|| AskedPolicy {
+            gateway: gateway.name.clone(),
+            server: question.server.name.clone(),
+            pod: question.pod.name.clone(),
+            uid: question.pod.uid.clone(),
+            address: self.address(question),
+            host: question.host.clone(),
+            proxied: self.is_proxied(question),
+            min_version: tls.min_version.clone(),
+            max_version: tls.max_version.clone(),
+            suites: tls.suites.clone(),
+            redirect: question.redirect,
+        })
     }
 }

@@ -4,11 +4,10 @@ use chrono::{DateTime, Utc};
 
 use super::plan::{CONFLICT, DENIED, Decision, Saying};
 use crate::lifecycle::{
-    MAX_LISTED,
     observed::Observed,
     plan::{Condition, ConditionStatus, Entry, FindingSummary},
     reason::Reason,
-    report::{bounded, entry},
+    report::{bounded, entry, ranked},
 };
 
 /// What names of these findings begin with.
@@ -32,13 +31,7 @@ impl Decision {
         mut others: Vec<FindingSummary>,
     ) -> Vec<FindingSummary> {
         others.extend(self.findings(observed));
-        others.sort_by_key(|finding| match finding.severity.as_str() {
-            "error" => 0,
-            "warning" => 1,
-            _ => 2,
-        });
-        others.truncate(MAX_LISTED);
-        others
+        ranked(others)
     }
 
     /// The condition Ready with what there is to say of the Gateway: one that is managed and not as the spec asks for

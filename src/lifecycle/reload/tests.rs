@@ -35,6 +35,7 @@ fn mesh(pods: Vec<PodSight>) -> Mesh {
         pods,
         unasked: Vec::new(),
         missing: false,
+        policy: None,
         rivals: Vec::new(),
     }])
 }

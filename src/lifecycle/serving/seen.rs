@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::PodState;
-use crate::lifecycle::ObjectName;
+use crate::lifecycle::{FindingSummary, ObjectName};
 
 /// What is known of those who serve the Secret.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub struct GatewaySight {
     pub unasked: Vec<String>,
     /// The spec names it, and it does not exist or does not hand out the Secret: `unasked` says which.
     pub missing: bool,
+    /// What differs on the wire from the Gateway's own TLS settings; `None` until it was asked.
+    pub policy: Option<Vec<FindingSummary>>,
     /// Servers of other Gateways for the same host, port and selector with another credential.
     pub rivals: Vec<String>,
 }
