@@ -163,7 +163,7 @@ fn object(write: &GatewayWrite, owner: &ObjectName, version: &str, found: Option
 /// The Gateway as it is now.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub async fn look(client: &Client, name: &ObjectName) -> Result<Option<IstioGateway>, CallError> {
     let (_, _, found) = read(client, name).await?;
     found.as_ref().map(typed).transpose()

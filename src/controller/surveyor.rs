@@ -35,6 +35,8 @@ const LIMIT: Duration = Duration::from_secs(5);
 const SETTLE: Duration = Duration::from_secs(5);
 /// The time until what differs is looked at again; doubled up to [`REST`].
 const AGAIN: Duration = Duration::from_secs(10);
+/// The longest time until a pod that does not answer in TLS is tried again.
+const UNWELL: Duration = Duration::from_secs(300);
 /// The time between two surveys where all is well.
 const REST: Duration = Duration::from_secs(6 * 3600);
 
@@ -130,8 +132,9 @@ impl Surveyor {
             }
             wait = match &found {
                 Some(found) if found.is_empty() => REST,
-                _ if certain => (wait * 2).min(REST),
-                _ => AGAIN,
+                Some(_) if certain => (wait * 2).min(REST),
+                Some(_) => AGAIN,
+                None => (wait * 2).min(UNWELL),
             };
             before = found;
             sleep(wait.mul_f64(spread)).await;
