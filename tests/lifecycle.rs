@@ -12,6 +12,7 @@ use certkeeper::{
         Stored, Supply, Undo, Version, Wants, Write,
         client_ca::ClientCa,
         decide,
+        gardener::Gardener,
         gateway_object::{GatewayWants, Gateways},
         reload::{Record, Rung},
         serving::{Answer, GatewaySight, Mesh, PodSight, PodState, ServedLeaf},
@@ -80,6 +81,8 @@ fn source() -> impl Strategy<Value = Source> {
             keys: "keys tls.crt and tls.key".to_owned(),
             facts,
             staple: None,
+            requested: None,
+            revoked: false,
         })
     });
     prop_oneof![1 => Just(Source::Absent), 1 => Just(Source::Denied("a rule".to_owned())), 8 => present]
@@ -153,6 +156,8 @@ fn mesh() -> impl Strategy<Value = Mesh> {
             unasked: Vec::new(),
             missing: false,
             policy: None,
+            gardener: Gardener::default(),
+            orphan: None,
             rivals: Vec::new(),
         }])
     });
@@ -195,7 +200,8 @@ fn observed() -> impl Strategy<Value = Observed> {
                 deadline: Duration::seconds(30),
                 targets: Vec::new(),
                 delete_targets: false,
-                unsupported: Vec::new(),
+                gardener: None,
+                domain_given: true,
                 invalid: None,
             };
             let object = Object {
@@ -214,7 +220,11 @@ fn observed() -> impl Strategy<Value = Observed> {
                 source,
                 gateway: gateway_slot,
                 keepsake,
+                gardener: Gardener::default(),
+                orphan: None,
                 client_ca: ClientCa::default(),
+                gardener: Gardener::default(),
+                orphan: None,
                 rivals: Vec::new(),
                 peers: BTreeSet::new(),
                 keepers: BTreeSet::new(),

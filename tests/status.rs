@@ -10,7 +10,7 @@ use std::{
 
 use certkeeper::{
     api::{GatewayCertificate, GatewayCertificateSpec},
-    cluster::gather::wants,
+    cluster::wants::wants,
     lifecycle::{
         ObjectName, Undo, Version,
         targets::{Copy, CopyState, Look, Namespace, Namespaces, Survey},
@@ -258,8 +258,8 @@ fn copy() -> Copy {
 
 /// How a copy at `st-a/st-public` with this look stands, where `leaf` is in the gateway's Secret.
 fn stands(look: Option<Look>, leaf: Option<&str>) -> CopyState {
-    let spec: GatewayCertificateSpec = parsed(spec());
-    let (wants, owner) = (wants(HOME, &spec), ObjectName::new(HOME, "x"));
+    let object: GatewayCertificate = parsed(json!({"metadata": {"namespace": HOME, "name": "x"}, "spec": spec()}));
+    let (wants, owner) = (wants(&object), ObjectName::new(HOME, "x"));
     let labels = [("st-copy".to_owned(), "yes".to_owned())].into_iter().collect();
     let known = BTreeMap::from([("st-a".to_owned(), Namespace { labels, terminating: false })]);
     let namespaces = Namespaces::Known(Arc::new(known));

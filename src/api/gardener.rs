@@ -25,6 +25,9 @@ pub const HASH: &str = "cert.gardener.cloud/hash";
 /// Annotation of the Secret: when its certificate was asked for, RFC 3339. Written by Gardener.
 pub const REQUESTED_AT: &str = "cert.gardener.cloud/requestedAt";
 
+/// Annotation of a Secret whose certificate is revoked. Written by Gardener.
+pub const REVOKED: &str = "cert.gardener.cloud/revoked";
+
 /// A Certificate.
 pub type Certificate = Object<CertificateSpec, CertificateStatus>;
 

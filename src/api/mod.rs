@@ -34,6 +34,13 @@ pub const REFUSED: &str = "certs.kyma-project.io/refused";
 /// On a GatewayCertificate: fingerprints (comma-separated, SHA-256 in hexadecimal) that a person retired.
 /// They are never promoted or brought back.
 pub const FORGET: &str = "certs.kyma-project.io/forget";
+/// On a GatewayCertificate in Gardener mode: a certificate that was asked for before this time (RFC 3339) shall be renewed.
+/// `certkeeper renew` sets it.
+pub const RENEW: &str = "certs.kyma-project.io/renew";
+/// On a Certificate of ours: since when what is asked for now is asked for (RFC 3339). Written with the request.
+pub const REQUESTED: &str = "certs.kyma-project.io/requested";
+/// On a Certificate: how Gardener was pushed and when, newest last: `reconcile@time,renew@time,…`. Written with the push.
+pub const PUSHED: &str = "certs.kyma-project.io/pushed";
 /// Finalizer on a GatewayCertificate whose keep-sake Secret lives in another namespace.
 pub const FINALIZER: &str = "certs.kyma-project.io/keep-sake";
 

@@ -83,7 +83,17 @@ pub struct GardenerRequest {
     /// The Issuer to use. Default: the landscape's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issuer_ref: Option<IssuerRef>,
-    /// How long before its end the certificate is renewed, e.g. "720h0m0s"; at least five minutes.
+    /// How long the certificate shall be valid, e.g. "2160h"; not for ACME. Default: the issuer's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 32), regex(pattern = r"^([0-9]+(h|m|s))+$"))]
+    pub duration: Option<String>,
+    /// The value of the annotation cert.gardener.cloud/class, where one of several controllers is meant. Not needed on
+    /// shoots.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub class: Option<String>,
+    /// How long before its end the certificate is renewed, e.g. "720h0m0s"; at least five minutes. Default: the
+    /// landscape's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 32), regex(pattern = r"^([0-9]+(h|m|s))+$"))]
     pub renew_before: Option<String>,
@@ -134,6 +144,17 @@ pub enum KeyAlgorithm {
     /// ECDSA.
     #[serde(rename = "ECDSA")]
     Ecdsa,
+}
+
+impl KeyAlgorithm {
+    /// The word that Gardener has for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rsa => "RSA",
+            Self::Ecdsa => "ECDSA",
+        }
+    }
 }
 
 /// The gateway that serves the certificate.

@@ -20,13 +20,16 @@ pub struct GatewayCertificateStatus {
     /// Gateway pods that serve the certificate, of all that are ready, e.g. "3/3".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub served: Option<String>,
-    /// Accepted, SourceValid, SecretCurrent, Distributed, Served, Ready.
+    /// Accepted, SourceValid, Issued (in Gardener mode), SecretCurrent, Distributed, Served, Ready.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
     /// The certificate in the gateway's Secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<CertificateStatus>,
+    /// What is requested of Gardener, in Gardener mode.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuance: Option<IssuanceStatus>,
     /// The client CA in the -cacert Secret beside the gateway's, where mutual TLS is asked for.
     #[serde(skip_serializing_if = "Option::is_none", rename = "clientCA")]
     pub client_ca: Option<ClientCaStatus>,
@@ -78,6 +81,30 @@ pub struct CertificateStatus {
     /// When its renewal is due, where certkeeper has it renewed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renew_at: Option<String>,
+}
+
+/// What is requested of Gardener, and what came of it.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct IssuanceStatus {
+    /// Name of the Certificate (cert.gardener.cloud), in this object's namespace.
+    pub certificate: String,
+    /// Gardener's own word for its state: Pending, Waiting, Error, Ready, Revoked, or empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub state: String,
+    /// Since when what is asked for now is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requested_at: Option<String>,
+    /// When Gardener was last pushed, by a touch or by asking for a renewal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pushed_at: Option<String>,
+    /// SHA-256 of the leaf that was issued last, hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// Fingerprints of leaves that were revoked, at most 5, oldest first: they are never promoted or brought back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 5))]
+    pub revoked: Vec<String>,
 }
 
 /// The CA certificates of mutual TLS, as far as they are told.

@@ -39,6 +39,21 @@ pub(super) fn fault(name: &str) -> Option<Fault> {
     [Fault::Syntax, Fault::Punycode, Fault::Underscore].into_iter().find(|fault| faults.contains(fault))
 }
 
+/// What keeps a certificate from bearing this DNS name, in words; `None`: nothing.
+#[must_use]
+pub fn dns_name_fault(name: &str) -> Option<&'static str> {
+    Some(match fault(name)? {
+        Fault::IpAddress => "it is an IP address",
+        Fault::Wildcard => "a wildcard must be the whole leftmost label over at least two others",
+        Fault::Underscore => "an underscore does not belong into a host name",
+        Fault::Punycode => "what follows xn-- is no punycode (RFC 3492)",
+        Fault::Syntax => {
+            "a name has letters, digits and hyphens, at most 63 in a label and 253 in all, and other letters in their \
+             form of xn-- (RFC 1035 2.3.4, RFC 5890)"
+        }
+    })
+}
+
 /// RFC 1034 (3.5) and RFC 1123 (2.1).
 fn label(label: &str) -> Option<Fault> {
     let legal = |c: u8| c.is_ascii_alphanumeric() || c == b'-' || c == b'_';

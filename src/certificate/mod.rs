@@ -33,6 +33,7 @@ pub use authorities::{Authorities, authority_checks, judge_authorities, next_cha
 pub use checks::checks;
 pub use context::{Context, Purpose};
 pub use facts::CertificateFacts;
+pub use hosts::dns_name_fault;
 pub use judge::{judge, next_change};
 pub use pair::{Fingerprint, Pair};
 pub use revocation::RevocationLists;

@@ -194,7 +194,10 @@ pub(super) fn half(name: &'static str, container: Container, belongs: impl Fn(&s
     }
 }
 
+/// A root at the end goes no further: clients have their own (RFC 8446, 4.4.2), and Gardener's CA issuer appends it.
 fn pair(leaf: &CertificateFacts, chain: &[CertificateFacts], pkcs8: &[u8]) -> Pair {
+    let needed = chain.iter().rposition(|certificate| !certificate.self_signed).unwrap_or(0);
+    let chain = &chain[..=needed];
     let certificate: String = chain.iter().map(|c| pem::write("CERTIFICATE", &c.der.0).to_string()).collect();
     let key: Zeroizing<String> = pem::write("PRIVATE KEY", pkcs8);
     Pair::new(leaf.fingerprint.clone(), certificate, key)

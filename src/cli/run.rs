@@ -32,6 +32,10 @@ pub(super) struct Run {
     /// Gateway that may be written (spec.gateway.management: Manage); repeatable, */NAME for any namespace
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = grant)]
     allow_gateway: Vec<String>,
+    /// Somebody else's Certificate of Gardener's that may be touched when it is late (spec.gardener.certificateRef);
+    /// repeatable, */NAME for any namespace
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = grant)]
+    allow_heal: Vec<String>,
     /// How log lines look
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
@@ -87,6 +91,7 @@ impl Run {
             allow: self.allow,
             allow_restart: self.allow_restart,
             allow_gateway: self.allow_gateway,
+            allow_heal: self.allow_heal,
             namespaces,
             ..Settings::default()
         };

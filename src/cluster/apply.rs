@@ -56,7 +56,7 @@ impl Hands<'_> {
             Action::WriteClientCa(write) => self.write_client_ca(write).await,
             Action::AddFinalizer(base) => self.finalizer(base, true).await,
             Action::RemoveFinalizer(base) => self.finalizer(base, false).await,
-            Action::DeleteKeepSake { target, base } => self.delete(target, base).await,
+            Action::DeleteSecret { target, base } => self.delete(target, base).await,
             Action::Release { target, base } => self.release(target, base).await,
         }
     }
@@ -247,7 +247,7 @@ pub fn target_of(action: &Action, object: &GatewayCertificate) -> (ObjectName, b
         Action::WriteGatewaySecret(write) => (write.target.clone(), true),
         Action::WriteKeepSake(write) => (write.target.clone(), false),
         Action::WriteClientCa(write) => (write.target.clone(), false),
-        Action::DeleteKeepSake { target, .. } => (target.clone(), false),
+        Action::DeleteSecret { target, .. } => (target.clone(), false),
         Action::Release { target, .. } => (target.clone(), !target.name.ends_with("-cacert")),
         Action::AddFinalizer(_) | Action::RemoveFinalizer(_) => (name_of(object), false),
     }

@@ -6,33 +6,34 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use k8s_openapi::{
-    ByteString,
-    api::core::v1::Secret,
-    apimachinery::pkg::apis::meta::v1::{LabelSelector, ManagedFieldsEntry},
-};
+use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry};
 use kube::ResourceExt;
 
 use super::{
     client_ca,
     copies::{CopyStore, NamespaceWatch},
-    gateway_object::gateway_wants,
+    gardener::GardenerStore,
     is_own_manager,
     mesh::{MeshStore, MeshView},
     secrets::{Secrets, Seen, Sight},
     status,
+    wants::wants,
 };
 use crate::{
-    api::{self, GatewayCertificate, GatewayCertificateSpec, KeyContent, Layout, ManagementPolicy, Mode},
-    certificate::{Facts, Roots, Supplied, read},
+    api::{
+        self, GatewayCertificate, ManagementPolicy,
+        gardener::{REQUESTED_AT, REVOKED},
+    },
+    certificate::{Facts, Supplied, read},
     lifecycle::{
-        Leftover, Object, ObjectName, Observed, Policy, Probe, Proxy, Rival, Settings, Slot, Source, Stored, Supply,
-        Undo, Version, Wants, accepts,
+        Leftover, Object, ObjectName, Observed, Rival, Settings, Slot, Source, Stored, Supply, Undo, Version, Wants,
+        accepts,
         client_ca::ClientCa,
+        gardener::{Domain, Gardener},
         gateway_object::Gateways,
-        reload::{Nudge, Refusal, Rung},
+        reload::{Nudge, Refusal},
         serving::Mesh,
-        targets::{Content, Copies, Namespaces, Places, Requirement, SecretKind, Selector, Target, Workload, scopes},
+        targets::{Copies, Namespaces, scopes},
     },
 };
 
@@ -40,15 +41,6 @@ use crate::{
 pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// The layouts in which people supply a pair, the first that is whole is used.
 const SOURCE_LAYOUTS: [(&str, &str); 3] = [("tls.crt", "tls.key"), ("cert", "key"), ("tlsCrt", "tlsKey")];
-/// Kyma's names, see FACTS "Kyma": the Secret that `kyma-gateway` names, in the namespace of the gateway's pods.
-const DEFAULT_GATEWAY_SECRET: (&str, &str) = ("istio-system", "kyma-gateway-certs");
-/// The Gateway of Kyma's, see FACTS "Kyma".
-const DEFAULT_GATEWAY: (&str, &str) = ("kyma-system", "kyma-gateway");
-/// How long Istio's own push is waited for; it takes a tenth of a second where all is well (FACTS, "Measured here").
-const DEFAULT_DEADLINE: chrono::Duration = chrono::Duration::seconds(30);
-/// Less would be a nudge for each rotation: istiod gathers changes for up to 10 s.
-const LEAST_DEADLINE: chrono::Duration = chrono::Duration::seconds(5);
-
 /// Namespace and name of an object.
 #[must_use]
 pub fn name_of(object: &impl kube::Resource) -> ObjectName {
@@ -66,6 +58,8 @@ pub struct Eyes {
     pub namespaces: NamespaceWatch,
     /// Gateways, Services and pods.
     pub mesh: MeshStore,
+    /// Certificates and the cluster's domain.
+    pub gardener: GardenerStore,
 }
 
 impl Eyes {
@@ -75,6 +69,7 @@ impl Eyes {
         self.copies.sweep(alive);
         self.namespaces.sweep(alive);
         self.mesh.sweep(alive);
+        self.gardener.sweep(alive);
     }
 }
 
@@ -93,8 +88,8 @@ pub struct Others {
 #[must_use]
 pub fn gather(object: &GatewayCertificate, others: Others, eyes: &Eyes, settings: &Settings) -> Observed {
     let name = name_of(object);
-    let wants = wants(&name.namespace, &object.spec);
-    let facts = facts_of(object, name.clone(), wants);
+    let mut facts = facts_of(object, name.clone(), wants(object));
+    let domain = find_domain(&mut facts, eyes);
     let (namespaces, copies) = look_at_copies(&facts, eyes, settings);
     let wants = &facts.wants;
     let (gateway, accepted) = (wants.gateway_secret.clone(), accepts(&facts, settings));
@@ -115,11 +110,25 @@ pub fn gather(object: &GatewayCertificate, others: Others, eyes: &Eyes, settings
         Some(_) => Source::Absent,
         None => Source::NotNamed,
     };
+    // What Gardener filled for an object that needs it no more.
+    let needless = facts.previous.issuance.is_some() && (wants.gardener.is_none() || facts.deleting);
+    let orphan = match needless.then(|| look(&name.staging())) {
+        Some(Sight::Present(seen)) => Some(version_of(seen.secret())).filter(|_| is_gardeners(seen.secret())),
+        _ => None,
+    };
     eyes.secrets.keep_only(&name, &needed);
     let gateways = match facts.deleting || !accepted {
         true => Gateways::NotLookedAt,
         false => eyes.mesh.objects(wants, &name),
     };
+    let gardener = match accepted || facts.deleting {
+        true => Gardener { domain, ..eyes.gardener.look(&facts) },
+        false => {
+            eyes.gardener.forget(&name);
+            Gardener { domain, ..Gardener::default() }
+        }
+    };
+    facts.forget.extend(revoked(&facts, &source));
     let Others { rivals, peers, keepers } = others;
     // What the pods serve is put in by whoever asks them.
     let mesh = Mesh::Pending;
@@ -128,6 +137,8 @@ pub fn gather(object: &GatewayCertificate, others: Others, eyes: &Eyes, settings
         source,
         gateway,
         keepsake,
+        gardener,
+        orphan,
         client_ca,
         rivals,
         peers,
@@ -139,6 +150,36 @@ pub fn gather(object: &GatewayCertificate, others: Others, eyes: &Eyes, settings
         failure: None,
         not_evicted: None,
     }
+}
+
+/// In Gardener mode a domain that the spec leaves out is the cluster's to tell.
+fn find_domain(object: &mut Object, eyes: &Eyes) -> Domain {
+    object.wants.domain_given = object.wants.domain.is_some();
+    if object.wants.domain_given || object.wants.gardener.is_none() || object.deleting {
+        return Domain::Known;
+    }
+    match eyes.gardener.domain(&object.name) {
+        Ok(domain) => {
+            object.wants.domain = Some(domain);
+            Domain::Known
+        }
+        Err(missing) => missing,
+    }
+}
+
+/// Leaves that Gardener says are revoked, now or earlier: they are never promoted or brought back (law 2).
+fn revoked(object: &Object, source: &Source) -> Vec<String> {
+    let now = match source {
+        Source::Present(supply) if supply.revoked => supply.facts.leaf().map(|leaf| leaf.fingerprint.to_string()),
+        _ => None,
+    };
+    let before = object.previous.issuance.iter().flat_map(|issuance| issuance.revoked.iter().cloned());
+    before.chain(now).collect()
+}
+
+/// Gardener made it for a Certificate.
+fn is_gardeners(secret: &Secret) -> bool {
+    secret.labels().get("cert.gardener.cloud/certificate").is_some_and(|value| value == "true")
 }
 
 /// Who serves the gateway's Secret. Nobody is looked at for an object that asks for what it may not have (law 9).
@@ -177,71 +218,6 @@ pub fn rival(object: &GatewayCertificate) -> Rival {
     Rival { name: name_of(object), created: created(object), active }
 }
 
-/// The gateway Secret that a spec means.
-#[must_use]
-pub fn gateway_secret(spec: &GatewayCertificateSpec) -> ObjectName {
-    let named = spec.gateway.as_ref().and_then(|gateway| gateway.secret_ref.as_ref());
-    let (namespace, name) = DEFAULT_GATEWAY_SECRET;
-    ObjectName::new(
-        named.and_then(|secret| secret.namespace.as_deref()).unwrap_or(namespace),
-        named.and_then(|secret| secret.name.as_deref()).unwrap_or(name),
-    )
-}
-
-/// The Gateway that a spec means.
-pub(crate) fn gateway_name(spec: &GatewayCertificateSpec) -> ObjectName {
-    let named = spec.gateway.as_ref();
-    let (namespace, name) = DEFAULT_GATEWAY;
-    ObjectName::new(
-        named.and_then(|gateway| gateway.namespace.as_deref()).unwrap_or(namespace),
-        named.and_then(|gateway| gateway.name.as_deref()).unwrap_or(name),
-    )
-}
-
-fn probe(spec: &GatewayCertificateSpec) -> Probe {
-    let probe = spec.gateway.as_ref().and_then(|gateway| gateway.probe.clone()).unwrap_or_default();
-    Probe {
-        enabled: probe.enabled.unwrap_or(true),
-        port: probe.port.and_then(|port| u16::try_from(port).ok()),
-        hosts: probe.hosts,
-        proxy: match probe.proxy_protocol.unwrap_or_default() {
-            api::ProxyProtocol::Auto => Proxy::Auto,
-            api::ProxyProtocol::None => Proxy::None,
-            api::ProxyProtocol::V1 => Proxy::V1,
-            api::ProxyProtocol::V2 => Proxy::V2,
-        },
-    }
-}
-
-fn up_to(spec: &GatewayCertificateSpec) -> Rung {
-    let reload = spec.gateway.as_ref().and_then(|gateway| gateway.reload.clone()).unwrap_or_default();
-    match reload.up_to.unwrap_or_default() {
-        api::ReloadRung::Observe => Rung::Observe,
-        api::ReloadRung::Nudge => Rung::Nudge,
-        api::ReloadRung::Restart => Rung::Restart,
-    }
-}
-
-/// How long each rung of the ladder has. What admission let pass and cannot be read is the default.
-fn deadline(spec: &GatewayCertificateSpec) -> chrono::Duration {
-    deadline_text(spec).and_then(duration).unwrap_or(DEFAULT_DEADLINE).max(LEAST_DEADLINE)
-}
-
-fn deadline_text(spec: &GatewayCertificateSpec) -> Option<&str> {
-    spec.gateway.as_ref()?.reload.as_ref()?.deadline.as_deref()
-}
-
-fn duration(text: &str) -> Option<chrono::Duration> {
-    let span = text.parse::<jiff::SignedDuration>().ok().filter(|span| !span.is_negative())?;
-    chrono::Duration::try_seconds(span.as_secs())
-}
-
-/// The CRD's pattern lets nothing pass that is no duration but numbers that are too large; an older CRD has no pattern.
-fn invalid_deadline(spec: &GatewayCertificateSpec) -> Option<String> {
-    let text = deadline_text(spec).filter(|text| duration(text).is_none())?;
-    Some(format!("spec.gateway.reload.deadline \"{text}\" is no duration: give it as 30s, 5m or 1m30s"))
-}
-
 fn facts_of(object: &GatewayCertificate, name: ObjectName, wants: Wants) -> Object {
     let forget = object.annotations().get(api::FORGET).map(String::as_str).unwrap_or_default();
     let hexadecimal = |text: &str| -> String { text.chars().filter(char::is_ascii_hexdigit).collect() };
@@ -271,128 +247,6 @@ pub(super) fn version_of(object: &impl kube::Resource) -> Version {
     Version { uid: object.uid().unwrap_or_default(), resource_version: object.resource_version().unwrap_or_default() }
 }
 
-/// What a spec asks for. `namespace` is that of its GatewayCertificate.
-#[must_use]
-pub fn wants(namespace: &str, spec: &GatewayCertificateSpec) -> Wants {
-    let byo = spec.byo.as_ref();
-    let source = byo.and_then(|byo| byo.secret_ref.as_ref()).map(|secret| ObjectName::new(namespace, &secret.name));
-    let roots = byo.and_then(|byo| byo.trust.as_ref()).map(|trust| Roots::from_pem(trust.roots.as_bytes()));
-    let checks = spec.checks.clone().unwrap_or_default();
-    Wants {
-        policy: match spec.management_policy {
-            ManagementPolicy::IfUnowned => Policy::IfUnowned,
-            ManagementPolicy::Manage => Policy::Manage,
-            ManagementPolicy::Observe => Policy::Observe,
-        },
-        suspend: spec.suspend,
-        domain: spec.domain.clone(),
-        roots,
-        warn: checks.warn,
-        ignore: checks.ignore,
-        client_ca: spec.client_ca.as_ref().map(|ca| ObjectName::new(namespace, &ca.secret_ref.name)),
-        gateway_secret: gateway_secret(spec),
-        gateway: gateway_name(spec),
-        gateway_named: spec.gateway.as_ref().is_some_and(|gateway| gateway.name.is_some()),
-        gateway_object: gateway_wants(spec),
-        server: spec.gateway.as_ref().and_then(|gateway| gateway.server.clone()),
-        probe: probe(spec),
-        up_to: up_to(spec),
-        deadline: deadline(spec),
-        targets: spec.targets.iter().map(target).collect(),
-        delete_targets: spec.deletion_policy == api::DeletionPolicy::DeleteTargets,
-        unsupported: unsupported(spec, source.is_some()),
-        invalid: spec.targets.iter().find_map(invalid_selector).or_else(|| invalid_deadline(spec)),
-        source,
-    }
-}
-
-fn target(target: &api::Target) -> Target {
-    let pairs = |pairs: &[(&str, Content)]| pairs.iter().map(|(key, content)| ((*key).to_owned(), *content)).collect();
-    let mut kind = SecretKind::Opaque;
-    let keys = match target.layout {
-        Layout::Tls => {
-            kind = SecretKind::Tls;
-            pairs(&[("tls.crt", Content::Certificate), ("tls.key", Content::PrivateKey)])
-        }
-        Layout::Generic => pairs(&[("cert", Content::Certificate), ("key", Content::PrivateKey)]),
-        Layout::CertificateOnly => pairs(&[("tls.crt", Content::Certificate)]),
-        Layout::Ca => pairs(&[("cacert", Content::Authorities)]),
-        Layout::Keys => {
-            target.keys.iter().flatten().map(|(key, content)| (key.clone(), content_of(*content))).collect()
-        }
-    };
-    let namespaces = match (&target.namespaces, &target.namespace_selector) {
-        (Some(listed), _) => Places::Listed(listed.clone()),
-        (None, selector) => Places::Selected(selector.as_ref().map(selector_of).unwrap_or_default()),
-    };
-    let workload = |w: &api::Workload| Workload { kind: w.kind.as_str().to_owned(), name: w.name.clone() };
-    Target {
-        name: target.name.clone(),
-        secret_name: target.secret_name.clone(),
-        namespaces,
-        kind,
-        keys,
-        restart: target.restart.iter().map(workload).collect(),
-    }
-}
-
-fn content_of(content: KeyContent) -> Content {
-    match content {
-        KeyContent::Certificate => Content::Certificate,
-        KeyContent::PrivateKey => Content::PrivateKey,
-        KeyContent::Authorities => Content::Authorities,
-    }
-}
-
-fn selector_of(selector: &LabelSelector) -> Selector {
-    let labels = selector.match_labels.iter().flatten();
-    let labels = labels.map(|(label, value)| (label.clone(), Requirement::In(vec![value.clone()])));
-    let expressions = selector.match_expressions.iter().flatten().map(|expression| {
-        let values = expression.values.clone().unwrap_or_default();
-        let requirement = match expression.operator.as_str() {
-            "NotIn" => Requirement::NotIn(values),
-            "Exists" => Requirement::Exists,
-            "DoesNotExist" => Requirement::DoesNotExist,
-            // An operator that nobody knows selects nothing, as an empty list of values does.
-            "In" => Requirement::In(values),
-            _ => Requirement::In(Vec::new()),
-        };
-        (expression.key.clone(), requirement)
-    });
-    Selector { requirements: labels.chain(expressions).collect() }
-}
-
-/// Fields that are set and whose work is not done yet. Never ignored: the object is not accepted with them.
-fn unsupported(spec: &GatewayCertificateSpec, byo: bool) -> Vec<String> {
-    let fields = [
-        ("spec.mode Gardener", spec.mode == Mode::Gardener),
-        ("spec.mode Auto without spec.byo.secretRef (that is Gardener)", spec.mode == Mode::Auto && !byo),
-        ("spec.gardener", spec.gardener.is_some()),
-    ];
-    fields.into_iter().filter(|(_, set)| *set).map(|(field, _)| field.to_owned()).collect()
-}
-
-/// A selector that Kubernetes would refuse: taken by its letter it would select nothing, or everything.
-fn invalid_selector(target: &api::Target) -> Option<String> {
-    let expressions = target.namespace_selector.as_ref()?.match_expressions.as_deref().unwrap_or_default();
-    let wrong = expressions.iter().find(|expression| {
-        let values = expression.values.as_ref().is_some_and(|values| !values.is_empty());
-        match expression.operator.as_str() {
-            "In" | "NotIn" => !values,
-            "Exists" | "DoesNotExist" => values,
-            _ => true,
-        }
-    })?;
-    Some(format!(
-        "namespaceSelector.matchExpressions of target {} has the operator \"{}\" with {} values for label {}: In and NotIn take \
-         values, Exists and DoesNotExist take none, and there is no other",
-        target.name,
-        wrong.operator,
-        wrong.values.as_ref().map_or(0, Vec::len),
-        wrong.key
-    ))
-}
-
 pub(super) fn value<'a>(secret: &'a Secret, key: &str) -> Option<&'a [u8]> {
     secret.data.as_ref().and_then(|data| data.get(key)).map(|ByteString(bytes)| bytes.as_slice())
 }
@@ -414,7 +268,9 @@ fn source(sight: &Sight) -> Source {
         .clone();
     let staple = value(secret, "tls.ocsp-staple").map(<[u8]>::to_vec);
     let version = secret.resource_version().unwrap_or_default();
-    Source::Present(Supply { version, keys, facts, staple })
+    let requested = super::gardener::time(secret.annotations().get(REQUESTED_AT));
+    let revoked = secret.annotations().contains_key(REVOKED);
+    Source::Present(Supply { version, keys, facts, staple, requested, revoked })
 }
 
 /// Reads what people supplied, in the first layout with both halves, else in the first with one.

@@ -2,12 +2,14 @@
 //! write ([`apply`]; [`copies`] for the copies). Only what is named and granted is read: one watch a named Secret.
 
 pub mod apply;
+mod board;
 pub mod client;
 pub(crate) mod client_ca;
 pub mod copies;
 pub mod error;
 pub mod events;
 pub mod evict;
+pub mod gardener;
 pub mod gateway_object;
 pub mod gateways;
 pub mod gather;
@@ -17,6 +19,7 @@ pub mod one;
 pub mod secrets;
 pub mod single;
 pub mod status;
+pub mod wants;
 mod write;
 
 /// Our field manager for updates. A create uses this name and a suffix of its own, see [`apply`].

@@ -9,12 +9,13 @@ use k8s_openapi::{
 use crate::{
     api::{
         CertificateStatus, ClientCaStatus, FindingStatus, GatewayCertificateStatus, GatewayStatus, HistoryEntry,
-        PlacedCopies, PodStatus, ReloadStatus, TargetFailure, TargetsStatus,
+        IssuanceStatus, PlacedCopies, PodStatus, ReloadStatus, TargetFailure, TargetsStatus,
     },
     lifecycle::{
         CertificateSummary, Condition, ConditionStatus, Entry, FindingSummary, GatewayReport, ObjectName, PodReport,
         Status,
         client_ca::ClientCaSummary,
+        gardener::Issuance,
         reload::{Record, Rung},
         targets::{CopyFailure, Placed, TargetsReport},
     },
@@ -49,7 +50,9 @@ pub fn read(status: &GatewayCertificateStatus) -> Status {
             dns_names: certificate.dns_names.clone(),
             not_before: time(&certificate.not_before),
             not_after: time(&certificate.not_after),
+            renew_at: certificate.renew_at.as_deref().map(time),
         }),
+        issuance: status.issuance.as_ref().map(read_issuance),
         client_ca: status.client_ca.as_ref().map(|ca| ClientCaSummary {
             fingerprint: ca.fingerprint.clone(),
             certificates: usize::try_from(ca.certificates).unwrap_or_default(),
@@ -62,6 +65,28 @@ pub fn read(status: &GatewayCertificateStatus) -> Status {
         targets: status.targets.as_ref().map(read_targets),
         history: status.history.iter().map(read_entry).collect(),
         history_total: status.history_total,
+    }
+}
+
+fn read_issuance(issuance: &IssuanceStatus) -> Issuance {
+    Issuance {
+        certificate: issuance.certificate.clone(),
+        state: issuance.state.clone(),
+        requested: issuance.requested_at.as_deref().map(time),
+        pushed: issuance.pushed_at.as_deref().map(time),
+        fingerprint: issuance.fingerprint.clone(),
+        revoked: issuance.revoked.clone(),
+    }
+}
+
+fn write_issuance(issuance: &Issuance) -> IssuanceStatus {
+    IssuanceStatus {
+        certificate: issuance.certificate.clone(),
+        state: issuance.state.clone(),
+        requested_at: issuance.requested.map(text),
+        pushed_at: issuance.pushed.map(text),
+        fingerprint: issuance.fingerprint.clone(),
+        revoked: issuance.revoked.clone(),
     }
 }
 
@@ -233,8 +258,9 @@ pub fn write(status: &Status) -> GatewayCertificateStatus {
             dns_names: certificate.dns_names.clone(),
             not_before: text(certificate.not_before),
             not_after: text(certificate.not_after),
-            renew_at: None,
+            renew_at: certificate.renew_at.map(text),
         }),
+        issuance: status.issuance.as_ref().map(write_issuance),
         client_ca: status.client_ca.as_ref().map(|ca| ClientCaStatus {
             fingerprint: ca.fingerprint.clone(),
             certificates: i32::try_from(ca.certificates).unwrap_or(i32::MAX),

@@ -32,11 +32,13 @@ use crate::{
         error::{CallError, bounded},
         events::Recorder,
         evict::evict,
+        gardener::GardenerStore,
         gateway_object::manages,
-        gather::{Eyes, Others, gateway_name, gateway_secret, gather, look_at_mesh, name_of, rival},
+        gather::{Eyes, Others, gather, look_at_mesh, name_of, rival},
         mesh::MeshStore,
         secrets::Secrets,
         single::Watches,
+        wants::{gateway_name, gateway_secret},
     },
     gateway::{Dial, ProxyHeader},
     lifecycle::{
@@ -47,12 +49,14 @@ use crate::{
 mod fan_out;
 mod managed;
 mod prober;
+mod requested;
 mod surveyor;
+mod tries;
 
 use fan_out::{FanOut, LOOK_AGAIN};
-use managed::Tries;
 use prober::Prober;
 use surveyor::Surveyor;
+use tries::Tries;
 
 /// Without any event, each object is looked at again after this time at the latest. That costs no API call.
 const RESYNC: Duration = Duration::from_secs(600);
@@ -105,7 +109,10 @@ struct Context {
     /// Held for reading by whoever is at work, for writing by the end.
     working: Arc<RwLock<()>>,
     failures: Mutex<BTreeMap<ObjectName, u32>>,
+    /// Of Gateways.
     tries: Tries,
+    /// Of Certificates.
+    requests: Tries,
 }
 
 /// Runs until `stop`, then finishes what it is at.
@@ -117,6 +124,7 @@ pub async fn run(runtime: Runtime, stop: CancellationToken) {
         copies: CopyStore::new(client.clone(), watches, wake.clone()),
         namespaces: NamespaceWatch::new(client.clone(), wake.clone()),
         mesh: MeshStore::new(client.clone(), wake.clone()),
+        gardener: GardenerStore::new(client.clone(), wake.clone()),
     };
     let surveyor = Surveyor::new(runtime.dial.clone(), wake.clone());
     let prober = Prober::new(runtime.dial.clone(), wake);
@@ -153,6 +161,7 @@ pub async fn run(runtime: Runtime, stop: CancellationToken) {
         working,
         failures,
         tries: Tries::default(),
+        requests: Tries::default(),
     });
     let mut senders = BTreeMap::new();
     let mut running = Vec::new();
@@ -258,6 +267,7 @@ impl Context {
         self.prober.sweep(&alive);
         self.surveyor.sweep(&alive);
         self.tries.sweep(&alive);
+        self.requests.sweep(&alive);
         self.lock_failures().retain(|name, _| alive.contains(name));
         self.lock_written().retain(|name, _| alive.contains(name));
     }
@@ -335,10 +345,17 @@ impl Context {
         if let Mesh::Known(gateways) = &mut observed.mesh {
             gateways.iter_mut().for_each(|gateway| gateway.policy = differences.remove(&gateway.name));
         }
-        self.tries.recall(&mut observed);
+        managed::recall(&self.tries, &mut observed);
+        requested::recall(&self.requests, &mut observed);
         let mut plan = decide(&observed, now, settings);
         self.prober.pace(&observed.object.name, plan.pace);
         let failure = self.act(&plan, object).await?;
+        if let Some(write) = &plan.certificate {
+            // Whatever became of the rest: who waits for a certificate waits for nothing else.
+            let (client, store) = (&self.runtime.client, &self.eyes.gardener);
+            requested::write(&self.requests, client, store, write, (object, &mut observed)).await?;
+            plan = decide(&observed, now, settings);
+        }
         if let Some((failure, error)) = failure {
             observed.failure = Some(failure);
             let told = decide(&observed, now, settings);
@@ -346,7 +363,7 @@ impl Context {
             return Err(error);
         }
         if let Some(write) = &plan.gateway
-            && !self.tries.write(&self.runtime.client, &self.eyes.mesh, write, &mut observed).await?
+            && !managed::write(&self.tries, &self.runtime.client, &self.eyes.mesh, write, &mut observed).await?
         {
             plan = decide(&observed, now, settings);
         }
@@ -360,13 +377,18 @@ impl Context {
         self.tell(&plan, object).await?;
         if !plan.copies.is_empty() {
             let wait = self.distribute(plan.copies, object, seen).await;
-            return Ok(Requeue::requeue(self.tries.wait(&observed.object.name).map_or(wait, |again| wait.min(again))));
+            return Ok(Requeue::requeue(self.again(&observed.object.name).map_or(wait, |again| wait.min(again))));
         }
         // Nobody wakes an object when a call that took too long ends badly after all: it looks by itself.
         let longest = if self.eyes.copies.is_busy() { LOOK_AGAIN } else { RESYNC };
         let wait = plan.wake_at.and_then(|at| (at - now).to_std().ok()).map_or(longest, |wait| wait.min(longest));
-        let wait = self.tries.wait(&observed.object.name).map_or(wait, |again| wait.min(again));
+        let wait = self.again(&observed.object.name).map_or(wait, |again| wait.min(again));
         Ok(Requeue::requeue(wait.max(Duration::from_millis(1))))
+    }
+
+    /// How long until a write that failed is tried again.
+    fn again(&self, name: &ObjectName) -> Option<Duration> {
+        [self.tries.wait(name), self.requests.wait(name)].into_iter().flatten().min()
     }
 
     /// Writes copies for a while, and says when to look again. `seen`: the changes that the decision knew of.

@@ -1,8 +1,8 @@
 //! Whether the object asks for something that it may have and that this version can do.
 
 use super::{
-    client_ca, gateway_object,
-    observed::{Object, ObjectName, Settings, Wants},
+    client_ca, gardener, gateway_object,
+    observed::{Object, ObjectName, Settings},
     reason::Reason,
     targets::{Places, Target, Workload},
 };
@@ -16,9 +16,6 @@ pub fn accepts(object: &Object, settings: &Settings) -> bool {
 /// `Err` is the condition Accepted=False: its reason and message.
 pub(super) fn accept(object: &Object, settings: &Settings) -> Result<(), (Reason, String)> {
     let wants = &object.wants;
-    if !wants.unsupported.is_empty() {
-        return Err((Reason::NotYetSupported, unsupported(wants)));
-    }
     if let Some(wrong) = &wants.invalid {
         return Err((Reason::InvalidSpec, wrong.clone()));
     }
@@ -33,7 +30,7 @@ pub(super) fn accept(object: &Object, settings: &Settings) -> Result<(), (Reason
             ),
         ));
     }
-    if let Some(source) = &wants.source
+    if let Some(source) = wants.source.as_ref().filter(|_| wants.gardener.is_none())
         && [secret.clone(), secret.keepsake(), secret.client_ca()].contains(source)
     {
         return Err((
@@ -43,6 +40,7 @@ pub(super) fn accept(object: &Object, settings: &Settings) -> Result<(), (Reason
             ),
         ));
     }
+    gardener::accept(wants)?;
     gateway_object::accept(wants, settings)?;
     client_ca::accept(wants.client_ca.as_ref(), secret)?;
     accept_targets(&wants.targets, settings)?;
@@ -50,16 +48,6 @@ pub(super) fn accept(object: &Object, settings: &Settings) -> Result<(), (Reason
         return Err((Reason::InvalidSpec, format!("spec.byo.trust.roots cannot be used: {wrong}")));
     }
     Ok(())
-}
-
-fn unsupported(wants: &Wants) -> String {
-    // With nothing supplied it is a source that is missing, whatever else is set.
-    let remedy = match wants.source {
-        Some(_) => "remove it from the spec",
-        None => "name the Secret with your certificate and key in spec.byo.secretRef and set spec.mode to BYO or Auto",
-    };
-    let fields = wants.unsupported.join(", ");
-    format!("this version of certkeeper does not act on {fields}: {remedy}, nothing is done until then")
 }
 
 fn accept_targets(targets: &[Target], settings: &Settings) -> Result<(), (Reason, String)> {

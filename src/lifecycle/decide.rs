@@ -5,7 +5,10 @@ use chrono::{DateTime, Utc};
 use super::{
     accept::accept,
     choice::{Candidates, Choice, is_ours, same_pair},
-    client_ca, gateway_object,
+    client_ca,
+    farewell::farewell,
+    gardener,
+    gateway_object::{self, Gateways},
     observed::{Leftover, Observed, Settings, Slot, Source, Stored, Undo},
     plan::{Action, Entry, Pace, Plan, Write},
     reason::Reason,
@@ -15,7 +18,7 @@ use super::{
     served::served,
     serving::Mesh,
     stance::{Stance, all_undone, stance},
-    targets::{Promoted, distribute, remove_all},
+    targets::{Promoted, distribute},
 };
 use crate::certificate::{Context, Pair, next_change};
 
@@ -38,6 +41,9 @@ pub fn decide(observed: &Observed, now: DateTime<Utc>, settings: &Settings) -> P
     if pending(&observed.gateway) || pending(&observed.keepsake) || matches!(observed.source, Source::Pending) {
         return Plan::default();
     }
+    if gardener::is_pending(observed) {
+        return Plan::default();
+    }
     let hosts = observed.object.wants.hosts();
     let context = context(observed, now, settings, &hosts);
     let stance = stance(observed, settings);
@@ -46,6 +52,8 @@ pub fn decide(observed: &Observed, now: DateTime<Utc>, settings: &Settings) -> P
         (Stance::Manage, None) => actions(observed, &candidates, choice, &marks, now),
         _ => Vec::new(),
     };
+    let request = gardener::decide(observed, now, settings, &stance);
+    actions.extend(gardener_actions(observed, &stance, &request));
     let promoted = promoted(observed, &candidates, choice, &actions);
     let client_ca = client_ca::decide(observed, now, settings, &stance, &context);
     // The last of them: what is in its way is not in the pair's.
@@ -82,12 +90,13 @@ pub fn decide(observed: &Observed, now: DateTime<Utc>, settings: &Settings) -> P
         distribution: &distribution,
         client_ca: &client_ca,
         gateway: &gateway,
+        gardener: &request,
     };
     let (status, events) = report.publish();
     let climbs_at = climb.as_ref().and_then(|climb| climb.wake_at);
-    let wake_at =
-        [wake_at(observed, &context), distribution.wake_at, client_ca.wake_at, climbs_at].into_iter().flatten().min();
-    Plan { status, events, wake_at, actions, copies, evict, pace, gateway: gateway.write }
+    let wake_at = [wake_at(observed, &context), distribution.wake_at, client_ca.wake_at, climbs_at, request.wake_at];
+    let wake_at = wake_at.into_iter().flatten().min();
+    Plan { status, events, wake_at, actions, copies, evict, pace, gateway: gateway.write, certificate: request.write }
 }
 
 /// What is noted on the gateway's Secret with the next write, and what makes that write necessary.
@@ -209,8 +218,36 @@ fn context<'a>(observed: &'a Observed, now: DateTime<Utc>, settings: &Settings, 
         warn: &wants.warn,
         ignore: &wants.ignore,
         expires_soon: settings.expires_soon,
+        cipher_suites: suites(observed),
         ..Context::new(now)
     }
+}
+
+/// The TLS 1.2 cipher suites of the gateway, as far as they are known: a key that none of them is for is a finding.
+fn suites(observed: &Observed) -> &[String] {
+    let (Gateways::Known(all) | Gateways::Refused(all, ..)) = &observed.gateways else { return &[] };
+    let secret = &observed.object.wants.gateway_secret;
+    let servers = all
+        .iter()
+        .flat_map(|object| object.gateway.servers.iter().filter(move |server| object.hands_out(server, secret)));
+    let lists = servers.filter_map(|server| server.tls.as_ref()).filter(|tls| tls.min_version != "TLSV1_3");
+    lists.map(|tls| tls.suites.as_slice()).find(|suites| !suites.is_empty()).unwrap_or_default()
+}
+
+/// What Gardener mode needs written beside the Certificate itself: a finalizer, so that what was requested goes with the
+/// object; and the end of a Secret that nobody needs any more.
+fn gardener_actions(observed: &Observed, stance: &Stance, request: &gardener::Decision) -> Vec<Action> {
+    let object = &observed.object;
+    let requests = object.wants.gardener.as_ref().is_some_and(|wants| !wants.watched)
+        && (request.write.is_some() || object.previous.issuance.is_some());
+    let mut actions = Vec::new();
+    if requests && *stance == Stance::Manage && !object.finalizer && observed.failure.is_none() {
+        actions.push(Action::AddFinalizer(object.version.clone()));
+    }
+    if let Some(base) = observed.orphan.clone().filter(|_| request.orphan && observed.failure.is_none()) {
+        actions.push(Action::DeleteSecret { target: object.name.staging(), base });
+    }
+    actions
 }
 
 /// The earliest moment at which time alone may change the decision.
@@ -248,7 +285,9 @@ fn actions(
     let elsewhere = observed.object.name.namespace != observed.object.wants.gateway_secret.namespace;
     let kept = keepsake.is_some() || observed.keepsake.stored().is_some_and(|stored| is_ours(observed, stored));
     let copies = observed.object.wants.delete_targets && !observed.object.wants.targets.is_empty();
-    if ((elsewhere && kept) || (copies && adopted)) && !observed.object.finalizer {
+    let gardener = observed.object.wants.gardener.as_ref().is_some_and(|wants| !wants.watched);
+    // In Gardener mode it is there before anything is requested.
+    if ((elsewhere && kept) || (copies && adopted)) && !observed.object.finalizer && !gardener {
         actions.push(Action::AddFinalizer(observed.object.version.clone()));
     }
     actions.extend(keepsake.map(Action::WriteKeepSake));
@@ -442,44 +481,4 @@ fn updated(
     let how = if ours { "marks were lost or old" } else { "the pair was there already" };
     let message = format!("Secret {secret} is kept by this object now ({how}): fingerprint {}", pair.fingerprint());
     report::entry(now, Reason::Adopted, message, None, false)
-}
-
-/// The object goes: its keep-sake goes with it, and its copies where the spec says so; the gateway's Secret stays.
-fn farewell(observed: &Observed, now: DateTime<Utc>, settings: &Settings) -> Plan {
-    let object = &observed.object;
-    if !object.finalizer {
-        return Plan::default();
-    }
-    if matches!(observed.gateway, Slot::Pending)
-        || matches!(observed.keepsake, Slot::Pending)
-        || client_ca::is_pending(&observed.client_ca)
-    {
-        return Plan::default();
-    }
-    if object.wants.delete_targets {
-        let (copies, wake_at, left) = remove_all(observed, now, settings);
-        if left {
-            let (status, events) = report::departing(observed, now);
-            return Plan { copies, wake_at, status, events, ..Plan::default() };
-        }
-    }
-    let mut actions = Vec::new();
-    if let Some(stored) = observed.gateway.stored()
-        && is_ours(observed, stored)
-        && !stored.immutable
-        && !stored.deleting
-    {
-        let target = object.wants.gateway_secret.clone();
-        actions.push(Action::Release { target, base: stored.version.clone() });
-    }
-    actions.extend(client_ca::release(observed));
-    if let Some(kept) = observed.keepsake.stored()
-        && is_ours(observed, kept)
-        && !kept.deleting
-    {
-        let target = object.wants.gateway_secret.keepsake();
-        actions.push(Action::DeleteKeepSake { target, base: kept.version.clone() });
-    }
-    actions.push(Action::RemoveFinalizer(object.version.clone()));
-    Plan { actions, ..Plan::default() }
 }

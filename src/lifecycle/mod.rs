@@ -4,12 +4,15 @@
 //! Law 1's order is in [`order`], who may write in `stance`, which pair the gateway should have in `choice`,
 //! the words of a status in `report`, the copies in [`targets`], what is to be asked of a gateway's pods in [`serving`], what is
 //! done to have a pair served in [`reload`], what goes back in `rollback`, what is said of the pods in `served`, the CA
-//! certificates of mutual TLS in [`client_ca`], the Gateway itself in [`gateway_object`].
+//! certificates of mutual TLS in [`client_ca`], the Gateway itself in [`gateway_object`], what is
+//! requested of Gardener in [`gardener`].
 
 mod accept;
 mod choice;
 pub mod client_ca;
 mod decide;
+mod farewell;
+pub mod gardener;
 pub mod gateway_object;
 mod observed;
 pub mod order;
@@ -21,6 +24,7 @@ mod report;
 mod rollback;
 mod served;
 pub mod serving;
+mod source;
 mod stance;
 pub mod targets;
 

@@ -6,6 +6,7 @@ use chrono::{DateTime, Duration, Utc};
 
 use super::{
     client_ca::ClientCa,
+    gardener::{self, Gardener, GardenerWants},
     gateway_object::{GatewayWants, Gateways},
     plan::{Entry, Status},
     reload::{Nudge, Refusal, Rung},
@@ -33,6 +34,12 @@ impl ObjectName {
     #[must_use]
     pub fn keepsake(&self) -> Self {
         Self::new(&self.namespace, format!("{}-last-good", self.name))
+    }
+
+    /// The name of the Secret that Gardener fills for the GatewayCertificate of this name.
+    #[must_use]
+    pub fn staging(&self) -> Self {
+        Self::new(&self.namespace, format!("{}-staging", self.name))
     }
 
     /// The name of the Secret in which Istio looks for the CA certificates of mutual TLS that belong to this gateway
@@ -70,6 +77,9 @@ pub struct Settings {
     pub allow_restart: Vec<String>,
     /// Gateways that may be written: `namespace/name`, or `*/name` for any namespace. None by default.
     pub allow_gateway: Vec<String>,
+    /// Somebody else's Certificates that may be touched when Gardener is late: `namespace/name`, or `*/name` for any
+    /// namespace. None by default.
+    pub allow_heal: Vec<String>,
     /// How long before its end a certificate is warned about.
     pub expires_soon: Duration,
 }
@@ -88,6 +98,12 @@ impl Settings {
     #[must_use]
     pub fn permits_gateway(&self, gateway: &ObjectName) -> bool {
         granted(&self.allow_gateway, gateway)
+    }
+
+    /// Whether this Certificate of somebody else may be touched.
+    #[must_use]
+    pub fn permits_heal(&self, certificate: &ObjectName) -> bool {
+        granted(&self.allow_heal, certificate)
     }
 
     /// Whether a Secret of this name may be written in any namespace.
@@ -123,6 +139,7 @@ impl Default for Settings {
             namespaces: Vec::new(),
             allow_restart: Vec::new(),
             allow_gateway: Vec::new(),
+            allow_heal: Vec::new(),
             expires_soon: Duration::days(21),
         }
     }
@@ -139,6 +156,10 @@ pub struct Observed {
     pub gateway: Slot,
     /// The Secret that keeps the last good pair.
     pub keepsake: Slot,
+    /// What Gardener does for us.
+    pub gardener: Gardener,
+    /// The Secret that Gardener filled for an object that no longer needs it.
+    pub orphan: Option<Version>,
     /// The CA certificates of mutual TLS.
     pub client_ca: ClientCa,
     /// Other GatewayCertificates that name the same gateway Secret and would write it.
@@ -204,14 +225,18 @@ pub struct Wants {
     pub suspend: bool,
     /// The domain whose wildcard must be covered.
     pub domain: Option<String>,
+    /// The spec names it.
+    pub domain_given: bool,
     /// What the chain must lead to; an error says what is wrong with the given roots.
     pub roots: Option<Result<Roots, String>>,
     /// Checks that only warn.
     pub warn: Vec<String>,
     /// Checks that are not reported.
     pub ignore: Vec<String>,
-    /// The Secret that people supply; `None` where the mode needs none.
+    /// The Secret that people supply, or that Gardener fills.
     pub source: Option<ObjectName>,
+    /// What is asked of Gardener; `None`: people supply the certificate.
+    pub gardener: Option<GardenerWants>,
     /// The Secret with the CA certificates of mutual TLS that people supply; `None` where the spec names none.
     pub client_ca: Option<ObjectName>,
     /// The gateway's Secret.
@@ -234,8 +259,6 @@ pub struct Wants {
     pub deadline: Duration,
     /// Copies that are ours and unedited go with the object.
     pub delete_targets: bool,
-    /// Fields that are set and whose work this version does not do.
-    pub unsupported: Vec<String>,
     /// A field's value that cannot be used, in words.
     pub invalid: Option<String>,
 }
@@ -268,10 +291,11 @@ pub enum Proxy {
 }
 
 impl Wants {
-    /// The hosts that the certificate must cover.
+    /// The hosts that the certificate must cover: the wildcard and, where Gardener is asked for it, the domain itself.
     #[must_use]
     pub fn hosts(&self) -> Vec<String> {
-        self.domain.iter().map(|domain| format!("*.{domain}")).collect()
+        let apex = self.gardener.as_ref().is_some_and(|gardener| gardener.apex && !gardener.watched);
+        self.domain.iter().flat_map(|domain| gardener::names(domain, apex)).collect()
     }
 }
 
@@ -301,6 +325,10 @@ pub struct Supply {
     pub facts: Arc<Facts>,
     /// A stapled OCSP answer that came along (`tls.ocsp-staple`).
     pub staple: Option<Vec<u8>>,
+    /// When Gardener asked for it (annotation `cert.gardener.cloud/requestedAt`).
+    pub requested: Option<DateTime<Utc>>,
+    /// Gardener says that it is revoked (annotation `cert.gardener.cloud/revoked`).
+    pub revoked: bool,
 }
 
 /// A Secret that certkeeper may write.

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     client_ca::{ClientCaSummary, ClientCaWrite},
+    gardener::{CertificateWrite, Issuance},
     gateway_object::GatewayWrite,
     observed::{Leftover, ObjectName, Undo, Version},
     reason::Reason,
@@ -22,6 +23,8 @@ pub struct Plan {
     pub copies: Vec<CopyAction>,
     /// What to write into the Gateway itself, once nothing else is to be written.
     pub gateway: Option<GatewayWrite>,
+    /// What to write into the Certificate that is requested of Gardener, whatever becomes of the rest.
+    pub certificate: Option<CertificateWrite>,
     /// The pod to evict, before the status is published: it tells that that failed.
     pub evict: Option<Eviction>,
     /// How often the gateway's pods are to be asked.
@@ -57,8 +60,8 @@ pub enum Action {
     WriteClientCa(ClientCaWrite),
     /// Adds our finalizer to the GatewayCertificate.
     AddFinalizer(Version),
-    /// Deletes the keep-sake Secret.
-    DeleteKeepSake {
+    /// Deletes a Secret that nobody needs any more: the keep-sake, or the one that Gardener filled.
+    DeleteSecret {
         /// Its name.
         target: ObjectName,
         /// The state that is deleted.
@@ -181,6 +184,8 @@ pub struct CertificateSummary {
     pub not_before: DateTime<Utc>,
     /// When it ends.
     pub not_after: DateTime<Utc>,
+    /// When its renewal is due, in Gardener mode.
+    pub renew_at: Option<DateTime<Utc>>,
 }
 
 /// A finding in a status.
@@ -237,6 +242,8 @@ pub struct Status {
     pub conditions: Vec<Condition>,
     /// The certificate in the gateway's Secret.
     pub certificate: Option<CertificateSummary>,
+    /// What is requested of Gardener.
+    pub issuance: Option<Issuance>,
     /// The client CA that the gateway reads.
     pub client_ca: Option<ClientCaSummary>,
     /// What was found on the source, gravest first.

@@ -28,8 +28,6 @@ macro_rules! reasons {
 reasons! {
     /// The object is understood and its Secret may be written.
     Accepted,
-    /// A field is set whose work this version does not do: remove the field, or use a version that does.
-    NotYetSupported,
     /// The operator did not grant this Secret: add it to `run --allow`, or name another in gateway.secretRef.
     NotPermitted,
     /// A field's value cannot be used: the message says which and why.
@@ -74,6 +72,37 @@ reasons! {
     WriteFailed,
     /// The API server refused what was to be written: see the message.
     WriteRejected,
+    /// Gardener has issued what was asked for.
+    Issued,
+    /// A certificate is requested of Gardener, and waited for.
+    Issuing,
+    /// Gardener's issuer fails: the message has its own words, since when, and when it tries again.
+    IssuerFailing,
+    /// Gardener is late, and neither touching the Certificate nor asking for another helped: see the message.
+    RenewalOverdue,
+    /// Gardener says that the certificate is revoked: another is asked for at once.
+    Revoked,
+    /// The API server knows no Certificates of Gardener's: supply your own certificate in byo.secretRef, or switch Gardener's
+    /// certificate management on.
+    GardenerMissing,
+    /// There is no domain to ask a certificate for: set spec.domain.
+    DomainMissing,
+    /// An ECDSA key is asked for and no cipher suite of the Gateway is for one: ask for RSA, or change the suites.
+    KeyUnfit,
+    /// The Certificate named in gardener.certificateRef does not exist, or does not fill the gateway's Secret.
+    CertificateMissing,
+    /// Nothing is requested, because nothing is written: see the message.
+    NotRequested,
+    /// The Certificate could not be written, and is tried again: see the message.
+    RequestFailed,
+    /// Gardener has not issued a certificate yet: see the condition Issued.
+    NotIssued,
+    /// A certificate was requested of Gardener, or the request was changed or put right.
+    Requested,
+    /// Gardener was late, and its Certificate was touched (annotation gardener.cloud/operation).
+    Touched,
+    /// Gardener was asked to renew the certificate now (ensureRenewedAfter): by a person, or because it was late.
+    RenewalRequested,
     /// No handshake has been made with the gateway's pods yet, so what they serve is not proven.
     NotProbed,
     /// The gateway's Secret holds no pair: see the condition SecretCurrent.
@@ -181,6 +210,7 @@ what to do:
 |---|---|
 | `Accepted` | the spec is understood, and the operator granted the Secret it names |
 | `SourceValid` | what people supplied passed every check: the pair and, where there is one, the client CA |
+| `Issued` | in Gardener mode: Gardener has issued what was asked for, and is not late with its renewal |
 | `SecretCurrent` | the gateway's Secret holds the desired pair: the supplied one or, while that is refused, the last good one; so does its `-cacert` Secret, where there is a client CA |
 | `Distributed` | every copy that the targets ask for holds the pair of the gateway's Secret |
 | `Served` | every ready gateway pod was seen, by a TLS handshake, to serve it |

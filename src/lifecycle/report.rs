@@ -7,9 +7,9 @@ use super::{
     MAX_LISTED,
     choice::{Candidates, Choice, Judged, is_ours, same_pair},
     client_ca::Decision,
-    gateway_object,
-    observed::{FailureKind, ObjectName, Observed, Slot, Source},
-    plan::{Action, CertificateSummary, Condition, ConditionStatus, Entry, FindingSummary, Plan, Status, Write},
+    gardener, gateway_object,
+    observed::{FailureKind, ObjectName, Observed, Slot},
+    plan::{Action, Condition, ConditionStatus, Entry, FindingSummary, Plan, Status, Write},
     policy::with_policy,
     reason::Reason,
     reload::{Climb, Rung},
@@ -17,7 +17,7 @@ use super::{
     stance::Stance,
     targets::Distribution,
 };
-use crate::certificate::{Facts, Pair, Severity, Verdict};
+use crate::certificate::{Facts, Pair, Verdict};
 
 /// Longest message of a condition, a finding or an event. Events are bounded at 1 KiB by the API.
 const MAX_MESSAGE: usize = 1000;
@@ -43,7 +43,7 @@ pub(super) fn entry(
 }
 
 pub(super) fn promoted(secret: &ObjectName, pair: &Pair) -> String {
-    format!("Secret {secret} holds the supplied pair now: fingerprint {}", pair.fingerprint())
+    format!("Secret {secret} holds a new pair now: fingerprint {}", pair.fingerprint())
 }
 
 pub(super) fn timestamp(time: DateTime<Utc>) -> String {
@@ -63,6 +63,7 @@ pub(super) struct Report<'a> {
     pub(super) climb: Option<&'a Climb>,
     pub(super) client_ca: &'a Decision<'a>,
     pub(super) gateway: &'a gateway_object::Decision,
+    pub(super) gardener: &'a gardener::Decision,
 }
 
 /// The status of an object that is not accepted. What was known of its certificate stays.
@@ -82,6 +83,7 @@ pub(super) fn not_accepted(observed: &Observed, now: DateTime<Utc>, reason: Reas
         mode: previous.mode.clone(),
         domain: observed.object.wants.domain.clone(),
         certificate: previous.certificate.clone(),
+        issuance: previous.issuance.clone(),
         targets: previous.targets.clone(),
         reload: previous.reload.clone(),
         client_ca: previous.client_ca.clone(),
@@ -120,9 +122,10 @@ impl Report<'_> {
         let judged = self.candidates.source.as_ref().or(self.candidates.stored.as_ref());
         let found = judged.map(|judged| findings(&judged.verdict)).unwrap_or_default();
         let status = Status {
-            mode: self.observed.object.wants.source.as_ref().map(|_| "BYO".to_owned()),
+            mode: Some(self.mode().to_owned()),
             domain: self.observed.object.wants.domain.clone(),
-            certificate: self.holds().and_then(summary),
+            certificate: self.holds().and_then(|facts| self.summary(facts)),
+            issuance: self.gardener.issuance.clone(),
             served: self.served.count,
             gateways: self.served.gateways.clone(),
             reload: self.climb.and_then(|climb| climb.record.clone()),
@@ -132,14 +135,18 @@ impl Report<'_> {
                 self.observed,
                 self.gateway.with_findings(self.observed, self.client_ca.with_findings(found)),
             ),
-            conditions: vec![
-                Condition::new("Accepted", ConditionStatus::True, Reason::Accepted, "the spec is understood"),
-                source_valid,
-                secret_current,
-                self.distribution.condition.clone(),
-                self.served.condition.clone(),
-                ready,
-            ],
+            conditions: [
+                Some(Condition::new("Accepted", ConditionStatus::True, Reason::Accepted, "the spec is understood")),
+                Some(source_valid),
+                self.gardener.condition.clone(),
+                Some(secret_current),
+                Some(self.distribution.condition.clone()),
+                Some(self.served.condition.clone()),
+                Some(ready),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
             ..Status::default()
         };
         let entries = self.entries(&status);
@@ -181,10 +188,17 @@ impl Report<'_> {
             entries.push(entry(self.now, Reason::Promoted, promoted(secret, pair), None, false));
         }
         entries.extend(self.client_ca.entries());
-        for kind in ["SourceValid", "SecretCurrent"] {
+        entries.extend(self.gardener.entries.iter().cloned());
+        let source_waits = status.condition("SourceValid").is_some_and(|one| one.reason == Reason::NotIssued.as_str());
+        for kind in ["SourceValid", "SecretCurrent", "Issued"] {
             let (Some(now), before) = (status.condition(kind), previous.condition(kind)) else { continue };
             let told = before.is_some_and(|before| (&before.reason, &before.message) == (&now.reason, &now.message));
-            if now.status == ConditionStatus::False && !told {
+            // Before anything was issued there is nothing yet, as the condition Issued says.
+            let waits = self.observed.object.wants.gardener.is_some() && source_waits;
+            let quiet = waits && now.reason == Reason::NothingToWrite.as_str()
+                || kind == "Issued" && !gardener::is_trouble(now)
+                || now.reason == Reason::NotIssued.as_str();
+            if now.status == ConditionStatus::False && !told && !quiet {
                 let (reason, message) = (now.reason.clone(), now.message.clone());
                 entries.push(Entry { time: self.now, reason, message, manager: None, warning: true });
             }
@@ -237,56 +251,6 @@ impl Report<'_> {
             }
         }
         entries
-    }
-
-    fn source_valid(&self) -> Condition {
-        use ConditionStatus::{False, True, Unknown};
-        let condition = |status, reason, message: String| Condition::new("SourceValid", status, reason, message);
-        let Some(name) = &self.observed.object.wants.source else {
-            return condition(Unknown, Reason::SourceMissing, "the spec names no source".to_owned());
-        };
-        let (keys, judged) = match (&self.observed.source, &self.candidates.source) {
-            (Source::Denied(rule), _) => {
-                return condition(False, Reason::AccessDenied, format!("Secret {name} cannot be read: {rule}"));
-            }
-            (Source::Present(supply), Some(judged)) => (&supply.keys, judged),
-            _ => {
-                let message = format!(
-                    "Secret {name} does not exist: create it with the full chain in tls.crt and the key in tls.key"
-                );
-                return condition(False, Reason::SourceMissing, message);
-            }
-        };
-        let place = format!("Secret {name} ({keys})");
-        let unchecked = match self.observed.object.wants.domain {
-            Some(_) => "",
-            None => "; its hosts are not checked, as spec.domain is not set",
-        };
-        if judged.is_retired() {
-            let message = format!("{place} holds a pair that was retired by the annotation forget: supply another");
-            return condition(False, Reason::Retired, message);
-        }
-        if judged.is_refused() && self.choice != Choice::Source {
-            let message = format!(
-                "{place}: no gateway pod took up fingerprint {}, though it was nudged, so the last good pair went back; it is not \
-                 tried again until this Secret or the Gateway changes: supply another pair",
-                judged.facts.leaf().map(|leaf| leaf.fingerprint.to_string()).unwrap_or_default()
-            );
-            return condition(False, Reason::RefusedByGateway, message);
-        }
-        if judged.verdict.is_good() {
-            let warnings = judged.verdict.findings.iter().filter(|f| f.severity == Severity::Warning).count();
-            return match warnings {
-                0 => condition(True, Reason::Valid, format!("{place}: {}{unchecked}", describe(judged.facts))),
-                n => {
-                    let message =
-                        format!("{place}: {}{unchecked}; {n} warnings, see status.findings", describe(judged.facts));
-                    condition(True, Reason::ValidWithWarnings, message)
-                }
-            };
-        }
-        let reason = if self.choice == Choice::Source { Reason::NothingBetter } else { Reason::Refused };
-        condition(False, reason, format!("{place}: {}", first_error(judged)))
     }
 
     fn secret_current(&self) -> Condition {
@@ -434,7 +398,7 @@ fn finish(
     (news, entries)
 }
 
-fn describe(facts: &Facts) -> String {
+pub(super) fn describe(facts: &Facts) -> String {
     facts.leaf().map_or_else(
         || "no certificate".to_owned(),
         |leaf| {
@@ -449,7 +413,7 @@ fn describe(facts: &Facts) -> String {
     )
 }
 
-fn first_error(judged: &Judged<'_>) -> String {
+pub(super) fn first_error(judged: &Judged<'_>) -> String {
     let count = judged.verdict.errors().count();
     let Some(first) = judged.verdict.errors().next() else { return String::new() };
     let more = if count > 1 { format!(" (and {} more errors, see status.findings)", count - 1) } else { String::new() };
@@ -483,16 +447,4 @@ pub(super) fn ranked(mut findings: Vec<FindingSummary>) -> Vec<FindingSummary> {
     });
     findings.truncate(MAX_LISTED);
     findings
-}
-
-fn summary(facts: &Facts) -> Option<CertificateSummary> {
-    let leaf = facts.leaf()?;
-    Some(CertificateSummary {
-        fingerprint: leaf.fingerprint.to_string(),
-        serial: leaf.serial.clone(),
-        issuer: bounded(leaf.issuer.clone()),
-        dns_names: leaf.dns_names.iter().take(MAX_LISTED).cloned().map(bounded).collect(),
-        not_before: leaf.not_before,
-        not_after: leaf.not_after,
-    })
 }

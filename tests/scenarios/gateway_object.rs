@@ -105,7 +105,7 @@ pub async fn says(world: &World, spec: &Value) {
 
 pub async fn managing(world: &World, more: Value) -> Keeper {
     install_istio(world).await;
-    world.supply(&Ca::new().issue(&[pki::WILDCARD])).await;
+    world.supply(&Ca::new().issue_rsa()).await;
     world.ask(spec(world, more)).await;
     world.keeper()
 }
@@ -184,7 +184,7 @@ async fn what_the_spec_asks_for_anew_is_written(world: World) {
 
 async fn mutual_waits_for_the_client_ca(world: World) {
     install_istio(&world).await;
-    world.supply(&Ca::new().issue(&[pki::WILDCARD])).await;
+    world.supply(&Ca::new().issue_rsa()).await;
     let mut spec = spec(&world, json!({}));
     spec["clientCA"] = json!({"secretRef": {"name": "ca"}});
     world.ask(spec).await;
@@ -216,7 +216,7 @@ async fn a_gateway_over_no_pair_is_not_written(world: World) {
     let _keeper = world.keeper();
     assert!(found(&world, "gateway-not-written").await.contains("gw-certs holds no pair yet"));
     assert!(gateway(&world).await.is_none());
-    world.supply(&Ca::new().issue(&[pki::WILDCARD])).await;
+    world.supply(&Ca::new().issue_rsa()).await;
     says(&world, &documented(&world)).await;
     told(&world, "GatewayWritten", 1).await;
     world.is_silent().await;
@@ -348,7 +348,7 @@ async fn a_suspended_object_writes_no_gateway(world: World) {
 }
 
 async fn a_gateway_that_is_not_granted_is_not_accepted(world: World) {
-    world.supply(&Ca::new().issue(&[pki::WILDCARD])).await;
+    world.supply(&Ca::new().issue_rsa()).await;
     world.ask(spec(&world, json!({"name": "another"}))).await;
     let _keeper = world.keeper();
     let message = world.condition("x", "Accepted", "False", "NotPermitted").await;
@@ -371,7 +371,7 @@ async fn a_gateway_that_is_not_granted_is_not_accepted(world: World) {
 async fn without_istio_that_is_said_and_its_arrival_in_whatever_version_is_noticed() {
     for version in ["v1", "v1beta1", "v1alpha3"] {
         let world = World::in_memory().await;
-        world.supply(&Ca::new().issue(&[pki::WILDCARD])).await;
+        world.supply(&Ca::new().issue_rsa()).await;
         world.ask(spec(&world, json!({}))).await;
         let _keeper = world.keeper();
         assert!(found(&world, "gateway-istio-missing").await.starts_with("error"));

@@ -73,7 +73,7 @@ async fn an_edit_by_hand_is_a_conflict_and_what_is_let_go_is_put_back(world: Wor
     world.is_silent().await;
     assert_eq!(gateway(&world).await.expect("there").data["spec"]["servers"], weak()["spec"]["servers"]);
     // What the pods serve is kept up all the same.
-    let next = Ca::new().issue(&[pki::WILDCARD]);
+    let next = Ca::new().issue_rsa();
     world.supply(&next).await;
     world.promoted(&next).await;
     world.is_silent().await;
@@ -238,7 +238,7 @@ async fn a_selector_that_nobody_named_is_not_put_over_another(world: World) {
 
 async fn one_of_two_objects_manages_the_gateway(world: World) {
     install_istio(&world).await;
-    world.supply(&Ca::new().issue(&[pki::WILDCARD])).await;
+    world.supply(&Ca::new().issue_rsa()).await;
     world.ask(spec(&world, json!({}))).await;
     let second = format!("{}/gw-certs-2", world.mesh);
     let _keeper = world.keeper_with(world.settings_with(&[&second]), world.client.clone());

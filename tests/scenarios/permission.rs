@@ -8,8 +8,6 @@ use crate::{scenarios, world::World};
 
 scenarios!(
     an_ungranted_secret_is_not_touched_and_no_call_is_made,
-    fields_whose_work_is_not_done_yet_are_refused_and_never_ignored,
-    without_a_source_the_message_asks_for_one,
     a_selector_that_kubernetes_would_refuse_is_not_taken_by_its_letter,
     the_source_must_not_be_the_gateways_own_secret,
 );
@@ -32,18 +30,6 @@ async fn an_ungranted_secret_is_not_touched_and_no_call_is_made(world: World) {
     }
 }
 
-async fn fields_whose_work_is_not_done_yet_are_refused_and_never_ignored(world: World) {
-    let pair = Ca::new().issue(&[pki::WILDCARD]);
-    world.supply(&pair).await;
-    world.ask(json!({"mode": "Gardener", "byo": null})).await;
-    let _keeper = world.keeper();
-    let message = world.condition("x", "Accepted", "False", "NotYetSupported").await;
-    assert!(message.contains("spec.mode Gardener"), "{message}");
-    assert!(world.gateway_secret().await.is_none());
-    world.patch_object("x", json!({"spec": {"mode": "BYO", "byo": {"secretRef": {"name": "supplied"}}}})).await;
-    world.promoted(&pair).await;
-}
-
 async fn a_selector_that_kubernetes_would_refuse_is_not_taken_by_its_letter(world: World) {
     world.supply(&Ca::new().issue(&[pki::WILDCARD])).await;
     for expression in [
@@ -60,13 +46,6 @@ async fn a_selector_that_kubernetes_would_refuse_is_not_taken_by_its_letter(worl
         drop(keeper);
         world.objects().delete("x", &Default::default()).await.expect("deleted");
     }
-}
-
-async fn without_a_source_the_message_asks_for_one(world: World) {
-    world.ask(json!({"byo": null})).await;
-    let _keeper = world.keeper();
-    let message = world.condition("x", "Accepted", "False", "NotYetSupported").await;
-    assert!(message.contains("name the Secret with your certificate and key in spec.byo.secretRef"), "{message}");
 }
 
 async fn the_source_must_not_be_the_gateways_own_secret(world: World) {

@@ -53,6 +53,12 @@ impl Ca {
         self.pair(hosts, &Leaf::default())
     }
 
+    /// With the kind of key that Kyma's cipher suites are for.
+    pub fn issue_rsa(&self) -> Pair {
+        let leaf = self.intermediate.leaf(&[WILDCARD]).algorithm(ca::Algorithm::Rsa2048);
+        issued(&leaf.issue().expect("a leaf is issued"))
+    }
+
     pub fn issue_leaf(&self, leaf: &Leaf) -> Pair {
         self.pair(&[WILDCARD], leaf)
     }
@@ -60,13 +66,16 @@ impl Ca {
     fn pair(&self, hosts: &[&str], leaf: &Leaf) -> Pair {
         let from = Utc::now() - leaf.age;
         let until = Utc::now() + leaf.ends;
-        let issued =
-            self.intermediate.leaf(hosts).valid(ca::Validity { from, until }).issue().expect("a leaf is issued");
-        Pair {
-            certificate: issued.certificate(),
-            key: issued.key().to_owned(),
-            fingerprint: issued.fingerprint().to_owned(),
-        }
+        let leaf = self.intermediate.leaf(hosts).valid(ca::Validity { from, until });
+        issued(&leaf.issue().expect("a leaf is issued"))
+    }
+}
+
+fn issued(issued: &ca::Issued) -> Pair {
+    Pair {
+        certificate: issued.certificate(),
+        key: issued.key().to_owned(),
+        fingerprint: issued.fingerprint().to_owned(),
     }
 }
 

@@ -85,6 +85,8 @@ pub struct World {
     pub mesh: String,
     /// The in-memory API server, where it is one.
     pub server: Option<ApiServer>,
+    /// How long an outcome is waited for.
+    pub patience: Duration,
 }
 
 /// A controller at work. Dropping it kills it as `kill -9` would.
@@ -110,7 +112,7 @@ impl Drop for Keeper {
     }
 }
 
-/// How long an outcome is waited for.
+/// How long an outcome is waited for, unless a scenario takes longer by its nature.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 static NUMBER: AtomicUsize = AtomicUsize::new(0);
@@ -171,12 +173,13 @@ impl World {
         Some(Self::new(plane.client().expect("a client"), None).await)
     }
 
-    async fn new(client: Client, server: Option<ApiServer>) -> Self {
+    pub async fn new(client: Client, server: Option<ApiServer>) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let (home, mesh) = (format!("home-{number}"), format!("mesh-{number}"));
         let clock = Arc::new(TestClock { began: Instant::now(), at: Utc::now() });
-        let world = Self { client: guarded(client), clock, dial: Arc::new(TcpDial), home, mesh, server };
+        let world =
+            Self { client: guarded(client), clock, dial: Arc::new(TcpDial), home, mesh, server, patience: DEADLINE };
         world.install_crd().await;
         if world.server.is_none() {
             // Other scenarios install it there sooner or later, which would be news in the midst of this one.
@@ -391,21 +394,23 @@ impl World {
         api.list(&ListParams::default()).await.expect("readable").items
     }
 
-    /// Waits for the outcome, at most [`DEADLINE`].
+    /// Waits for the outcome, at most [`World::patience`].
     pub async fn eventually<T, F: Future<Output = Option<T>>>(&self, what: &str, look: impl Fn() -> F) -> T {
         self.eventually_or(what, || async { look().await.ok_or_else(String::new) }).await
     }
 
-    async fn eventually_or<T, E: Debug, F: Future<Output = Result<T, E>>>(
+    pub async fn eventually_or<T, E: Debug, F: Future<Output = Result<T, E>>>(
         &self,
         what: &str,
         look: impl Fn() -> F,
     ) -> T {
-        let deadline = Instant::now() + DEADLINE;
+        let deadline = Instant::now() + self.patience;
         loop {
             match look().await {
                 Ok(found) => return found,
-                Err(seen) => assert!(Instant::now() < deadline, "not within {DEADLINE:?}: {what}; seen last: {seen:?}"),
+                Err(seen) => {
+                    assert!(Instant::now() < deadline, "not within {:?}: {what}; seen last: {seen:?}", self.patience);
+                }
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

@@ -61,7 +61,7 @@ pub(super) static ROOT_INCLUDED: Check = Check {
     name: "root-included",
     severity: Severity::Info,
     class: Class::Chain,
-    meaning: "The root is not in the file: clients have their own. It is kept, for it does no harm.",
+    meaning: "The root is not in the file: clients have their own. At the chain's end it is left out of what is promoted.",
     source: "RFC 8446, 4.4.2: the root may be left out",
 };
 

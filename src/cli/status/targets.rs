@@ -12,8 +12,9 @@ use crate::{
     cli::COULD_NOT_LOOK,
     cluster::{
         copies::{all_namespaces, look_once},
-        gather::{name_of, wants},
+        gather::name_of,
         status,
+        wants::wants,
     },
     lifecycle::targets::{CopyState, Standing, Survey},
 };
@@ -43,7 +44,7 @@ pub(super) async fn show(client: &Client, found: &Found, output: Output) -> Resu
 
 async fn look(client: &Client, object: &GatewayCertificate, found: &Found) -> Result<Vec<Standing>, String> {
     let owner = name_of(object);
-    let wants = wants(&owner.namespace, &object.spec);
+    let wants = wants(object);
     if wants.targets.is_empty() {
         return Ok(Vec::new());
     }

@@ -11,10 +11,10 @@ use kube::{
 
 use serde_json::Value;
 
-use super::board::Kind;
 use crate::{
     api::{ENVOY_FILTER_VERSION, GATEWAY_VERSIONS, ISTIO_GROUP, IstioEnvoyFilter, IstioGateway},
     cluster::{
+        board::Kind,
         gateway_object::object_facts,
         gateways::{plain_gateway, plain_pod, plain_service},
         gather::from_api,

@@ -1,7 +1,6 @@
 //! Who serves a gateway's Secret, watched: every Gateway of the cluster, and the Services, pods and EnvoyFilters of the
 //! namespace in which the Secret lies, as facts only. [`MeshStore::look`] turns them into what is to be asked of whom.
 
-mod board;
 mod kinds;
 mod view;
 
@@ -13,10 +12,8 @@ use std::{
 use kube::Client;
 use tokio::sync::mpsc;
 
-use self::{
-    board::{Board, View},
-    kinds::{EnvoyFilters, FilterFacts, Gateways, Pods, Services},
-};
+use self::kinds::{EnvoyFilters, FilterFacts, Gateways, Pods, Services};
+use super::board::{Board, View};
 use crate::{
     api::IstioGateway,
     lifecycle::{ObjectName, Proxy, Wants, gateway_object::Gateways as GatewayObjects},

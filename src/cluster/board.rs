@@ -30,11 +30,13 @@ use crate::{
 
 /// How long it takes until a kind that the API server would not show is asked for again.
 const AGAIN: Duration = Duration::from_secs(60);
+/// The same for one that it has just forgotten: another version of it may be there.
+const SOON: Duration = Duration::from_secs(1);
 /// The same for one that it does not know: Istio is seldom installed later.
 const UNKNOWN_AGAIN: Duration = Duration::from_secs(300);
 
 /// A kind, and what is kept of its objects.
-pub(super) trait Kind: 'static {
+pub(in crate::cluster) trait Kind: 'static {
     /// The object.
     type Object: Resource<DynamicType = Self::Type> + Clone + DeserializeOwned + Debug + Send + 'static;
     /// What names its API.
@@ -43,6 +45,10 @@ pub(super) trait Kind: 'static {
     type Plain: Clone + PartialEq + Send + Sync + 'static;
     /// The resource, for messages.
     const RESOURCE: &'static str;
+    /// The one object of this name is meant, and no other.
+    const NAME: Option<&'static str> = None;
+    /// How long it takes until a kind that the API server does not know is asked for again.
+    const UNKNOWN_AGAIN: Duration = UNKNOWN_AGAIN;
     /// Its APIs, the newest first.
     fn apis(client: &Client, scope: Option<&str>) -> Vec<Api<Self::Object>>;
     /// The facts of one.
@@ -50,7 +56,7 @@ pub(super) trait Kind: 'static {
 }
 
 /// What is known of a kind in one scope.
-pub(super) enum View<P> {
+pub(in crate::cluster) enum View<P> {
     /// The first list has not come in.
     Pending,
     /// The API server refuses: what is missing.
@@ -63,7 +69,7 @@ pub(super) enum View<P> {
 
 impl<P> View<P> {
     /// The rule that is missing, if one is.
-    pub(super) fn denied(&self) -> Option<String> {
+    pub(in crate::cluster) fn denied(&self) -> Option<String> {
         match self {
             Self::Denied(rule) => Some(rule.clone()),
             Self::Pending | Self::Unknown | Self::Known(_) => None,
@@ -97,7 +103,7 @@ impl<P> Drop for Watched<P> {
 }
 
 /// The watches of one kind. Cloning shares them.
-pub(super) struct Board<K: Kind> {
+pub(in crate::cluster) struct Board<K: Kind> {
     client: Client,
     watched: Arc<Mutex<BTreeMap<Scope, Watched<K::Plain>>>>,
     wake: mpsc::Sender<ObjectName>,
@@ -111,7 +117,7 @@ impl<K: Kind> Clone for Board<K> {
 }
 
 impl<K: Kind> Board<K> {
-    pub(super) fn new(client: Client, wake: mpsc::Sender<ObjectName>) -> Self {
+    pub(in crate::cluster) fn new(client: Client, wake: mpsc::Sender<ObjectName>) -> Self {
         Self { client, watched: Arc::default(), wake, kind: PhantomData }
     }
 
@@ -120,7 +126,7 @@ impl<K: Kind> Board<K> {
     }
 
     /// What is known in this scope (`None`: the cluster); starts the watch if there is none. Changes wake `by`.
-    pub(super) fn look(&self, scope: Option<&str>, by: &ObjectName) -> View<K::Plain> {
+    pub(in crate::cluster) fn look(&self, scope: Option<&str>, by: &ObjectName) -> View<K::Plain> {
         let scope = scope.map(str::to_owned);
         let mut watched = self.lock();
         if let Some(known) = watched.get_mut(&scope) {
@@ -134,7 +140,7 @@ impl<K: Kind> Board<K> {
     }
 
     /// Ends the interest of `by` in every scope but these, and the watches that nobody is interested in.
-    pub(super) fn keep_only(&self, by: &ObjectName, scopes: &[Scope]) {
+    pub(in crate::cluster) fn keep_only(&self, by: &ObjectName, scopes: &[Scope]) {
         self.lock().retain(|scope, watched| {
             if !scopes.contains(scope) {
                 watched.interested.remove(by);
@@ -145,7 +151,7 @@ impl<K: Kind> Board<K> {
 
     /// Takes note of a state that a call of `by` returned, before the watch brings it. The watch then has no news in it,
     /// so that all others are woken here.
-    pub(super) fn note(&self, name: &ObjectName, found: Option<&K::Object>, by: &ObjectName) {
+    pub(in crate::cluster) fn note(&self, name: &ObjectName, found: Option<&K::Object>, by: &ObjectName) {
         let mut others = BTreeSet::new();
         for (scope, watched) in self.lock().iter_mut() {
             if scope.as_ref().is_none_or(|namespace| *namespace == name.namespace)
@@ -173,7 +179,7 @@ impl<K: Kind> Board<K> {
     }
 
     /// Ends the interest of every GatewayCertificate that is not among these.
-    pub(super) fn sweep(&self, alive: &BTreeSet<ObjectName>) {
+    pub(in crate::cluster) fn sweep(&self, alive: &BTreeSet<ObjectName>) {
         self.lock().retain(|_, watched| {
             watched.interested.retain(|by| alive.contains(by));
             !watched.interested.is_empty()
@@ -183,12 +189,12 @@ impl<K: Kind> Board<K> {
     async fn watch(self, scope: Scope) {
         loop {
             let wait = match self.served(scope.as_deref()).await {
-                Ok(api) => {
-                    self.follow(&scope, api).await;
-                    AGAIN
-                }
+                Ok(api) => match self.follow(&scope, api).await {
+                    End::Refused => AGAIN,
+                    End::Gone => SOON,
+                },
                 Err(view) => {
-                    let wait = if matches!(view, View::Unknown) { UNKNOWN_AGAIN } else { AGAIN };
+                    let wait = if matches!(view, View::Unknown) { K::UNKNOWN_AGAIN } else { AGAIN };
                     self.set(&scope, view).await;
                     wait
                 }
@@ -200,7 +206,7 @@ impl<K: Kind> Board<K> {
     /// The newest API that the server has.
     async fn served(&self, scope: Option<&str>) -> Result<Api<K::Object>, View<K::Plain>> {
         for api in K::apis(&self.client, scope) {
-            let one = ListParams::default().limit(1);
+            let one = ListParams { field_selector: fields::<K>(), ..ListParams::default().limit(1) };
             match tokio::time::timeout(CALL_TIMEOUT, api.list(&one)).await {
                 Ok(Err(error)) if is_unknown_resource(&error) => {}
                 Ok(Err(kube::Error::Api(status))) if status.code == 403 => {
@@ -214,8 +220,9 @@ impl<K: Kind> Board<K> {
     }
 
     /// Follows the changes until the server no longer knows the kind or refuses to show it.
-    async fn follow(&self, scope: &Scope, api: Api<K::Object>) {
+    async fn follow(&self, scope: &Scope, api: Api<K::Object>) -> End {
         let config = watcher::Config::default().timeout(WATCH_TIMEOUT).page_size(PAGE);
+        let config = watcher::Config { field_selector: fields::<K>(), ..config };
         let mut events = std::pin::pin!(watcher(api, config).default_backoff());
         let mut listed = BTreeMap::new();
         while let Some(event) = events.next().await {
@@ -231,15 +238,17 @@ impl<K: Kind> Board<K> {
                 Ok(watcher::Event::Delete(object)) => self.change(scope, name_of(&object), None).await,
                 Err(error) => {
                     if let Some(said) = refusal(&error) {
-                        return self.set(scope, View::Denied(rule::<K>(scope.as_deref(), &said))).await;
+                        self.set(scope, View::Denied(rule::<K>(scope.as_deref(), &said))).await;
+                        return End::Refused;
                     }
                     if is_gone(&error) {
-                        return;
+                        return End::Gone;
                     }
                     tracing::debug!(resource = K::RESOURCE, error = %words(&error), "a watch failed and is taken up again");
                 }
             }
         }
+        End::Gone
     }
 
     async fn set(&self, scope: &Scope, view: View<K::Plain>) {
@@ -284,9 +293,23 @@ impl<K: Kind> Board<K> {
     }
 }
 
+/// Why nothing is followed any more.
+enum End {
+    /// The API server refuses to show it.
+    Refused,
+    /// It does not know it any more.
+    Gone,
+}
+
+/// The selector of the one object that is meant.
+fn fields<K: Kind>() -> Option<String> {
+    K::NAME.map(|name| format!("metadata.name={name}"))
+}
+
 fn rule<K: Kind>(scope: Option<&str>, said: &str) -> String {
+    let named = K::NAME.map(|name| format!(" with resourceNames [\"{name}\"]")).unwrap_or_default();
     let (resource, place) = (K::RESOURCE, scope.map_or("a ClusterRole".to_owned(), |ns| format!("namespace {ns}")));
-    format!("grant the verbs get, list and watch on {resource} in {place} (API server: {said})")
+    format!("grant the verbs get, list and watch on {resource}{named} in {place} (API server: {said})")
 }
 
 fn is_gone(error: &watcher::Error) -> bool {
