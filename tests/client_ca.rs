@@ -128,6 +128,8 @@ fn observed(source: Bundle, stored: Kept) -> Observed {
         keys: "keys tls.crt and tls.key".to_owned(),
         facts: PAIR.clone(),
         staple: None,
+        requested: None,
+        revoked: false,
     };
     Observed {
         mesh: Mesh::Off,
@@ -139,8 +141,6 @@ fn observed(source: Bundle, stored: Kept) -> Observed {
         gardener: Gardener::default(),
         orphan: None,
         client_ca: ClientCa { source, stored, beside: None },
-        gardener: Gardener::default(),
-        orphan: None,
         rivals: Vec::new(),
         peers: BTreeSet::from([us().to_string()]),
         keepers: BTreeSet::new(),

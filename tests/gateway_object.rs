@@ -120,8 +120,6 @@ fn observed(gateways: Gateways) -> Observed {
         gardener: Gardener::default(),
         orphan: None,
         client_ca: ClientCa::default(),
-        gardener: Gardener::default(),
-        orphan: None,
         rivals: Vec::new(),
         peers: BTreeSet::from([us().to_string(), "home/y".to_owned()]),
         keepers: BTreeSet::new(),

@@ -223,8 +223,6 @@ fn observed() -> impl Strategy<Value = Observed> {
                 gardener: Gardener::default(),
                 orphan: None,
                 client_ca: ClientCa::default(),
-                gardener: Gardener::default(),
-                orphan: None,
                 rivals: Vec::new(),
                 peers: BTreeSet::new(),
                 keepers: BTreeSet::new(),

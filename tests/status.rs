@@ -9,7 +9,7 @@ use std::{
 };
 
 use certkeeper::{
-    api::{GatewayCertificate, GatewayCertificateSpec},
+    api::GatewayCertificate,
     cluster::wants::wants,
     lifecycle::{
         ObjectName, Undo, Version,

@@ -44,9 +44,11 @@ pub fn decide(observed: &Observed, now: DateTime<Utc>, settings: &Settings) -> P
     if gardener::is_pending(observed) {
         return Plan::default();
     }
-    let hosts = observed.object.wants.hosts();
-    let context = context(observed, now, settings, &hosts);
     let stance = stance(observed, settings);
+    // What others keep need not have more names than the gateway serves.
+    let apex = stance == Stance::Manage;
+    let hosts = observed.object.wants.hosts(apex);
+    let context = context(observed, now, settings, &hosts);
     let (candidates, choice, marks, climb) = choose(observed, &context, &stance, now);
     let mut actions = match (&stance, &observed.failure) {
         (Stance::Manage, None) => actions(observed, &candidates, choice, &marks, now),

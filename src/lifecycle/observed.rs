@@ -291,10 +291,11 @@ pub enum Proxy {
 }
 
 impl Wants {
-    /// The hosts that the certificate must cover: the wildcard and, where Gardener is asked for it, the domain itself.
+    /// The hosts that the certificate must cover: the wildcard and, where Gardener is asked for it and `requested` is true,
+    /// the domain itself.
     #[must_use]
-    pub fn hosts(&self) -> Vec<String> {
-        let apex = self.gardener.as_ref().is_some_and(|gardener| gardener.apex && !gardener.watched);
+    pub fn hosts(&self, requested: bool) -> Vec<String> {
+        let apex = requested && self.gardener.as_ref().is_some_and(|gardener| gardener.apex && !gardener.watched);
         self.domain.iter().flat_map(|domain| gardener::names(domain, apex)).collect()
     }
 }

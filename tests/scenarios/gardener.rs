@@ -92,9 +92,7 @@ async fn a_deleted_certificate_is_requested_again_and_nothing_changes_at_the_gat
 async fn a_renewal_that_a_person_asked_for_is_served(shoot: Shoot) {
     let _keeper = shoot.served(json!({})).await;
     let before = shoot.stored().await.expect("a leaf");
-    let asked = shoot.world.clock.now() + chrono::Duration::seconds(2);
-    let asked = asked.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
-    shoot.world.patch_object("x", json!({"metadata": {"annotations": {"certs.kyma-project.io/renew": asked}}})).await;
+    shoot.renew().await;
     shoot.renewed(&before).await;
     shoot.world.is_silent().await;
     for (reason, times) in [("RenewalRequested", 1), ("Issued", 2), ("Promoted", 2), ("Touched", 0)] {

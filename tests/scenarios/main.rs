@@ -11,6 +11,7 @@ mod distribution;
 mod drift;
 mod fan_out;
 mod gardener;
+mod gardener_troubles;
 mod gateway_object;
 mod gateway_object_conflicts;
 mod gone;

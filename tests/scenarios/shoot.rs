@@ -56,6 +56,7 @@ pub struct Shoot {
     pub gardener: Option<VirtualGardener>,
     /// The issuer of this scenario alone.
     pub issuer: Issuer,
+    issuers: String,
     /// The pods of the gateway, two of them.
     pub mesh: VirtualMesh,
 }
@@ -75,10 +76,20 @@ impl Shoot {
         Some(Self::with(world, ISSUERS, None).await)
     }
 
-    async fn virtually(world: World) -> Self {
+    pub async fn virtually(world: World) -> Self {
+        Self::set_up(world, Settings::brisk()).await
+    }
+
+    /// With a virtual Gardener that looks at a Certificate once a day, as the real one does where nobody says otherwise,
+    /// and loses its renewals.
+    pub async fn forgetful(world: World) -> Self {
+        Self::set_up(world, Settings { resync: Settings::default().resync, ..Settings::brisk() }).await
+    }
+
+    async fn set_up(world: World, settings: Settings) -> Self {
         install(&world.client).await.expect("the definitions are taken");
         let issuers = world.own("issuers");
-        let settings = Settings { namespace: Some(world.home.clone()), issuers: issuers.clone(), ..Settings::brisk() };
+        let settings = Settings { namespace: Some(world.home.clone()), issuers: issuers.clone(), ..settings };
         let gardener = VirtualGardener::start(world.client.clone(), world.clock.clone(), settings);
         Self::with(world, &issuers, Some(gardener)).await
     }
@@ -89,7 +100,61 @@ impl Shoot {
         let (mut world, mesh) = world.with_gateway(&["one", "two"]).await;
         // The real one makes RSA keys on a busy machine.
         world.patience = Duration::from_secs(90);
-        Self { world, gardener, issuer, mesh }
+        Self { world, gardener, issuer, issuers: issuers.to_owned(), mesh }
+    }
+
+    /// Waits so many seconds for an outcome.
+    pub fn patient(mut self, seconds: u64) -> Self {
+        self.world.patience = Duration::from_secs(seconds);
+        self
+    }
+
+    /// Has another issuer there.
+    pub async fn another_issuer(&self, name: &str) {
+        let issuer = Issuer::create(self.world.client.clone(), &self.issuers, &self.world.own(name)).await;
+        issuer.expect("an issuer").wait_for("Ready").await.expect("it becomes ready");
+    }
+
+    /// Asks for a renewal as a person does.
+    pub async fn renew(&self) {
+        let asked = self.world.clock.now() + chrono::Duration::seconds(2);
+        let asked = asked.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+        self.world
+            .patch_object("x", json!({"metadata": {"annotations": {"certs.kyma-project.io/renew": asked}}}))
+            .await;
+    }
+
+    /// Mends the issuer and asks again: Gardener's own second try comes after two minutes at the earliest, and is made at
+    /// once for another generation.
+    pub async fn mend(&self) {
+        self.issuer.mend().await.expect("mended");
+        self.issuer.wait_for("Ready").await.expect("it becomes ready");
+        self.renew().await;
+    }
+
+    /// Ends the virtual Gardener: nothing is issued or renewed any more.
+    pub fn freeze(&mut self) {
+        self.gardener = None;
+    }
+
+    /// Gives the Gateway these cipher suites.
+    pub async fn suites(&self, suites: &[&str]) {
+        let server = json!({
+            "port": {"number": 443, "name": "https", "protocol": "HTTPS"}, "hosts": [pki::WILDCARD],
+            "tls": {"mode": "SIMPLE", "credentialName": "gw-certs", "cipherSuites": suites},
+        });
+        self.mesh.patch_gateway(json!({"spec": {"servers": [server]}})).await.expect("patched");
+    }
+
+    /// Waits until the gateway's Secret holds another leaf than this.
+    pub async fn changed(&self, before: &str) -> String {
+        let what = format!("another leaf than {before} is stored");
+        let look = || async {
+            let stored = self.stored().await.filter(|stored| stored != before);
+            let known = self.world.status("x").await.certificate.map(|certificate| certificate.fingerprint);
+            stored.filter(|stored| known.as_ref() == Some(stored))
+        };
+        self.world.eventually(&what, look).await
     }
 
     /// Asks for a certificate with this more in `spec.gardener`.
@@ -186,6 +251,12 @@ impl Shoot {
         let params = PatchParams::apply(manager).force();
         self.certificates().patch(name, &params, &Patch::Apply(&object)).await.expect("applied");
     }
+}
+
+/// Uid and resourceVersion of the gateway's Secret.
+pub async fn gateways_secret(world: &World) -> Option<(String, String)> {
+    let secret = world.gateway_secret().await?;
+    Some((secret.uid()?, secret.resource_version()?))
 }
 
 /// The leaf of a Secret's pair.
