@@ -12,6 +12,7 @@ mod check;
 mod crds;
 mod input;
 mod probe;
+mod renew;
 mod run;
 mod status;
 
@@ -36,6 +37,8 @@ enum Command {
     Probe(Box<probe::Probe>),
     /// Keep the certificates of the GatewayCertificates in the served namespaces.
     Run(run::Run),
+    /// Ask for another certificate now, and follow it until it is served.
+    Renew(renew::Renew),
     /// Show what is known of each GatewayCertificate.
     Status(status::Status),
     /// Print the CustomResourceDefinitions, for kubectl apply -f -.
@@ -74,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Check(check) => check.main(),
         Command::Probe(probe) => probe.main(),
         Command::Run(run) => run.main(),
+        Command::Renew(renew) => renew.main(),
         Command::Status(status) => status.main(),
         Command::Crds(crds) => crds.main(),
     };
