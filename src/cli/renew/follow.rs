@@ -225,3 +225,10 @@ impl Live {
         }
     }
 }
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        // Whatever is said after it begins on a line of its own.
+        self.clear();
+    }
+}
