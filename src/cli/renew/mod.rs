@@ -7,7 +7,7 @@ mod steps;
 use std::{process::ExitCode, time::Duration};
 
 use kube::{
-    Api, ResourceExt,
+    Api,
     api::{Patch, PatchParams},
 };
 use serde_json::json;
@@ -144,8 +144,7 @@ impl Caller<'_> {
                 Ok(before) => before,
                 Err(why) => return Ok(Answer::Refused(name_of(&object), why)),
             };
-            let there = object.annotations().get(api::RENEW).map(String::as_str);
-            let at = match steps::ask_at(SystemClock.now(), there) {
+            let at = match steps::ask_at(SystemClock.now(), &object) {
                 Ok(at) => at,
                 Err(why) => return Ok(Answer::Refused(name_of(&object), why)),
             };

@@ -14,7 +14,8 @@ use crate::{
     lifecycle::Reason,
 };
 
-/// The same time twice would be one renewal: the next is asked for this much after the one before.
+/// The same time twice would be one renewal, and times are whole seconds: the next is asked for this much after the one
+/// before.
 const APART: TimeDelta = TimeDelta::seconds(2);
 /// Clocks are at most this far apart; what lies further ahead was meant for later.
 const CLOCKS_APART: TimeDelta = TimeDelta::minutes(5);
@@ -141,21 +142,26 @@ pub(super) fn hangs(status: &GatewayCertificateStatus, reached: Step) -> String 
     }
 }
 
-/// When to ask for, beside the annotation that is there.
+/// When to ask for: now, or a moment after the annotation that is there and what was issued last. A certificate of the same
+/// second would pass for the one that is asked for.
 ///
 /// # Errors
-/// When that one is for later: it is somebody's plan.
-pub(super) fn ask_at(now: DateTime<Utc>, there: Option<&str>) -> Result<DateTime<Utc>, String> {
-    let there = there.and_then(|text| DateTime::parse_from_rfc3339(text).ok()).map(|at| at.to_utc());
-    match there {
-        Some(at) if at > now + CLOCKS_APART => Err(format!(
+/// When the annotation is for later: it is somebody's plan.
+pub(super) fn ask_at(now: DateTime<Utc>, object: &GatewayCertificate) -> Result<DateTime<Utc>, String> {
+    let read = |text: &str| DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc());
+    let there = object.annotations().get(api::RENEW).and_then(|text| read(text));
+    if let Some(at) = there.filter(|at| *at > now + CLOCKS_APART) {
+        return Err(format!(
             "a renewal is already planned for {} by the annotation {}: remove the annotation to ask for one now",
             time(at),
             api::RENEW
-        )),
-        Some(at) => Ok(now.max(at + APART)),
-        None => Ok(now),
+        ));
     }
+    let told = object.status.iter().flat_map(|status| &status.history);
+    let issued = told.filter(|entry| entry.reason == Reason::Issued.as_str()).filter_map(|entry| read(&entry.time));
+    let recent = there.into_iter().chain(issued).filter(|at| *at <= now + CLOCKS_APART).max();
+    let at = recent.map_or(now, |recent| now.max(recent + APART));
+    Ok(at)
 }
 
 /// The leaf that a renewal would replace.

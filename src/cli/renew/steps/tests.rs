@@ -130,6 +130,11 @@ fn where_it_hangs_the_condition_that_knows_why_is_told() {
 #[test]
 fn each_renewal_has_a_time_of_its_own_and_a_plan_of_somebody_is_not_overwritten() {
     let now = at("2026-11-23T10:00:00Z");
+    let annotated = |there: Option<&str>| {
+        let mut object = object(json!({}), json!(null));
+        object.annotations_mut().extend(there.map(|there| (api::RENEW.to_owned(), there.to_owned())));
+        object
+    };
     let cases = [
         (None, "2026-11-23T10:00:00Z"),
         (Some("when there is time"), "2026-11-23T10:00:00Z"),
@@ -140,10 +145,29 @@ fn each_renewal_has_a_time_of_its_own_and_a_plan_of_somebody_is_not_overwritten(
         (Some("2026-11-23T10:05:00Z"), "2026-11-23T10:05:02Z"),
     ];
     for (there, expected) in cases {
-        assert_eq!(ask_at(now, there), Ok(at(expected)), "{there:?}");
+        assert_eq!(ask_at(now, &annotated(there)), Ok(at(expected)), "{there:?}");
     }
-    let planned = ask_at(now, Some("2026-11-23T10:05:01Z")).expect_err("it is for later");
+    let planned = ask_at(now, &annotated(Some("2026-11-23T10:05:01Z"))).expect_err("it is for later");
     assert!(planned.contains("2026-11-23T10:05:01Z") && planned.contains("certs.kyma-project.io/renew"), "{planned}");
+}
+
+#[test]
+fn what_was_issued_in_the_same_second_does_not_pass_for_what_is_asked_for() {
+    let now = at("2026-11-23T10:00:00Z");
+    let told = |time: &str, reason: &str| {
+        object(json!({}), json!({"history": [{"time": time, "reason": reason, "message": "m"}]}))
+    };
+    let cases = [
+        ("2026-11-23T10:00:00Z", "Issued", "2026-11-23T10:00:02Z"),
+        ("2026-11-23T09:59:59Z", "Issued", "2026-11-23T10:00:01Z"),
+        ("2026-11-23T09:59:58Z", "Issued", "2026-11-23T10:00:00Z"),
+        ("2026-11-23T10:00:00Z", "Served", "2026-11-23T10:00:00Z"),
+        // A clock that is far ahead is not followed.
+        ("2026-11-23T10:05:01Z", "Issued", "2026-11-23T10:00:00Z"),
+    ];
+    for (time, reason, expected) in cases {
+        assert_eq!(ask_at(now, &told(time, reason)), Ok(at(expected)), "{reason} at {time}");
+    }
 }
 
 fn object(spec: Value, status: Value) -> GatewayCertificate {
