@@ -19,14 +19,15 @@ use certkeeper::{
         targets::{Copies, Namespaces},
     },
 };
-use certkeeper_simulator::ca::Ca;
+use certkeeper_simulator::ca::{Algorithm, Ca};
 use chrono::{DateTime, Duration, Utc};
 
 static NOW: LazyLock<DateTime<Utc>> = LazyLock::new(|| DateTime::from_timestamp(1_780_000_000, 0).expect("a time"));
 
 static PAIR: LazyLock<Arc<Facts>> = LazyLock::new(|| {
     let issuer = Ca::root("Root", *NOW).expect("a root").intermediate("Intermediate").expect("an intermediate");
-    let issued = issuer.leaf(&["*.example.com"]).issue().expect("a leaf");
+    // What the documented cipher suites are for.
+    let issued = issuer.leaf(&["*.example.com"]).algorithm(Algorithm::Rsa2048).issue().expect("a leaf");
     let (certificate, key) = (issued.certificate(), issued.key().to_owned());
     let supplied = Supplied { certificate: Some(certificate.as_bytes()), key: Some(key.as_bytes()), staple: None };
     Arc::new(read(&supplied))
@@ -109,6 +110,8 @@ fn observed(gateways: Gateways) -> Observed {
         keys: "keys tls.crt and tls.key".to_owned(),
         facts: PAIR.clone(),
         staple: None,
+        requested: None,
+        revoked: false,
     };
     Observed {
         mesh: Mesh::Off,

@@ -156,8 +156,6 @@ fn mesh() -> impl Strategy<Value = Mesh> {
             unasked: Vec::new(),
             missing: false,
             policy: None,
-            gardener: Gardener::default(),
-            orphan: None,
             rivals: Vec::new(),
         }])
     });

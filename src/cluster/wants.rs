@@ -27,6 +27,8 @@ const DEFAULT_GATEWAY_SECRET: (&str, &str) = ("istio-system", "kyma-gateway-cert
 const DEFAULT_GATEWAY: (&str, &str) = ("kyma-system", "kyma-gateway");
 /// How long Istio's own push is waited for; it takes a tenth of a second where all is well (FACTS, "Measured here").
 const DEFAULT_DEADLINE: chrono::Duration = chrono::Duration::seconds(30);
+/// More would let no rung be climbed, and far more would be beyond every calendar.
+const LONGEST_DEADLINE: chrono::Duration = chrono::Duration::days(1);
 /// Less would be a nudge for each rotation: istiod gathers changes for up to 10 s.
 const LEAST_DEADLINE: chrono::Duration = chrono::Duration::seconds(5);
 
@@ -80,7 +82,7 @@ fn up_to(spec: &GatewayCertificateSpec) -> Rung {
 
 /// How long each rung of the ladder has. What admission let pass and cannot be read is the default.
 fn deadline(spec: &GatewayCertificateSpec) -> chrono::Duration {
-    deadline_text(spec).and_then(duration).unwrap_or(DEFAULT_DEADLINE).max(LEAST_DEADLINE)
+    deadline_text(spec).and_then(duration).unwrap_or(DEFAULT_DEADLINE).clamp(LEAST_DEADLINE, LONGEST_DEADLINE)
 }
 
 fn deadline_text(spec: &GatewayCertificateSpec) -> Option<&str> {

@@ -350,11 +350,14 @@ impl Context {
         let mut plan = decide(&observed, now, settings);
         self.prober.pace(&observed.object.name, plan.pace);
         let failure = self.act(&plan, object).await?;
+        let mut soon = false;
         if let Some(write) = &plan.certificate {
             // Whatever became of the rest: who waits for a certificate waits for nothing else.
             let (client, store) = (&self.runtime.client, &self.eyes.gardener);
             requested::write(&self.requests, client, store, write, (object, &mut observed)).await?;
             plan = decide(&observed, now, settings);
+            // What follows from it is for another round: the watch has no news in what was just written.
+            soon = true;
         }
         if let Some((failure, error)) = failure {
             observed.failure = Some(failure);
@@ -376,13 +379,14 @@ impl Context {
         }
         self.tell(&plan, object).await?;
         if !plan.copies.is_empty() {
-            let wait = self.distribute(plan.copies, object, seen).await;
+            let wait = self.distribute(plan.copies, object, seen).await.min(if soon { NOT_LISTED } else { RESYNC });
             return Ok(Requeue::requeue(self.again(&observed.object.name).map_or(wait, |again| wait.min(again))));
         }
         // Nobody wakes an object when a call that took too long ends badly after all: it looks by itself.
         let longest = if self.eyes.copies.is_busy() { LOOK_AGAIN } else { RESYNC };
         let wait = plan.wake_at.and_then(|at| (at - now).to_std().ok()).map_or(longest, |wait| wait.min(longest));
         let wait = self.again(&observed.object.name).map_or(wait, |again| wait.min(again));
+        let wait = if soon { NOT_LISTED } else { wait };
         Ok(Requeue::requeue(wait.max(Duration::from_millis(1))))
     }
 

@@ -192,7 +192,10 @@ impl Report<'_> {
         let source_waits = status.condition("SourceValid").is_some_and(|one| one.reason == Reason::NotIssued.as_str());
         for kind in ["SourceValid", "SecretCurrent", "Issued"] {
             let (Some(now), before) = (status.condition(kind), previous.condition(kind)) else { continue };
-            let told = before.is_some_and(|before| (&before.reason, &before.message) == (&now.reason, &now.message));
+            // Each of Gardener's tries changes its words: that it fails is told once.
+            let told = before.is_some_and(|before| {
+                before.reason == now.reason && (kind == "Issued" || before.message == now.message)
+            });
             // Before anything was issued there is nothing yet, as the condition Issued says.
             let waits = self.observed.object.wants.gardener.is_some() && source_waits;
             let quiet = waits && now.reason == Reason::NothingToWrite.as_str()
