@@ -228,6 +228,27 @@ async fn one_stale_pod_after_the_other_is_evicted_where_the_spec_allows_it(world
     assert_eq!(count(&world, "RolledBack").await, 0);
 }
 
+/// In memory alone: nothing is what is waited for.
+#[tokio::test(start_paused = true)]
+async fn a_successor_that_answers_nobody_ends_the_evictions() {
+    let (world, mesh) = World::in_memory().await.with_gateway(&["a", "b", "c"]).await;
+    let ca = Ca::new();
+    let reload = json!({"reload": {"deadline": "5s", "upTo": "Restart"}});
+    let _keeper = serving(&world, &ca.issue(&[pki::WILDCARD]), gateway(&world, reload)).await;
+    for pod in ["b", "c"] {
+        mesh.set_vice(pod, Some(Vice::Deaf)).await;
+    }
+    let next = ca.issue(&[pki::WILDCARD]);
+    world.supply(&next).await;
+    let taken = || async { (mesh.serves("a").await? == next.fingerprint()).then_some(()) };
+    world.eventually("one pod takes it up", taken).await;
+    // Who starts from now on is ready and resets every connection.
+    mesh.refuse(&next.fingerprint());
+    told(&world, "Evicted").await;
+    tokio::time::sleep(std::time::Duration::from_secs(600)).await;
+    assert_eq!(count(&world, "Evicted").await, 1, "its successor answers nobody");
+}
+
 async fn a_budget_that_forbids_an_eviction_is_named_and_the_pod_is_evicted_once_it_allows_it(world: World) {
     let (world, mesh) = world.with_gateway(&["a", "b"]).await;
     let ca = Ca::new();

@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, Duration, Utc};
 
-use super::{Allowance, Climb, Eviction, Mesh, PodSight, PodState, Record, Rung, Step, Tally, waiting};
+use super::{Allowance, Climb, Eviction, Mesh, PodSight, PodState, Record, Rung, Standing, Step, Tally, waiting};
 
 /// What became of the pod that was chosen: once it is seen to go, it counts as evicted.
 pub(super) fn seen(record: &Record, mesh: &Mesh, pods: &[PodSight], now: DateTime<Utc>) -> Record {
@@ -47,6 +47,12 @@ pub(super) fn next(record: Record, tally: &Tally<'_>, allowance: &Allowance<'_>,
         let note = "a pod that began after the pair was written does not serve it either, so no other is evicted: look \
                     at the log of istiod and at the gateway's events";
         return stop(record, note);
+    }
+    let proven = |pod: &PodSight, standing: &Standing<'_>| pod.created <= since || *standing == Standing::Serves;
+    if !tally.ready.iter().all(|(pod, standing)| proven(pod, standing)) {
+        // Ready is what it says of itself: only its handshake decides whether the next follows (law 6).
+        let note = "a pod that began after the pair was written was not seen to serve it yet, so no other is evicted";
+        return Climb::wait(Some(record), Some(now + allowance.deadline), note);
     }
     if tally.ready.len() < 2 {
         let note = "the only ready pod is never evicted: scale the gateway up to two pods, then it is";
