@@ -227,7 +227,7 @@ async fn a_missing_right_to_write_is_a_condition_that_names_the_rule() {
     let (home, mut mesh) = documented();
     mesh[0]["verbs"] = json!(["get", "list", "watch"]);
     let Some((world, client)) = World::restricted("rights: write", home, mesh).await else { return };
-    world.supply(&Ca::new().issue(&[pki::WILDCARD])).await;
+    world.supply(&Ca::new().issue_rsa()).await;
     world.ask(json!({})).await;
     let _keeper = world.keeper_with(world.settings(), client);
     let message = world.condition("x", "SecretCurrent", "False", "AccessDenied").await;
@@ -245,7 +245,7 @@ async fn the_documented_rules_are_enough_to_manage_the_gateway_and_a_missing_one
     for (namespace, rules) in [(Some(world.mesh.as_str()), &pods), (None, &gateways)] {
         world.grant_as("served", namespace, rules).await;
     }
-    world.supply(&Ca::new().issue(&[pki::WILDCARD])).await;
+    world.supply(&Ca::new().issue_rsa()).await;
     let secret = json!({"namespace": world.mesh, "name": "gw-certs"});
     world
         .ask(json!({"gateway": {"secretRef": secret, "name": "gw", "namespace": world.mesh, "management": "Manage",
@@ -259,7 +259,7 @@ async fn the_documented_rules_are_enough_to_manage_the_gateway_and_a_missing_one
     world.condition("x", "SecretCurrent", "True", "Current").await;
     world.is_silent().await;
     // What is in the Gateway's way is not in the pair's, nor in that of its copies.
-    let next = Ca::new().issue(&[pki::WILDCARD]);
+    let next = Ca::new().issue_rsa();
     world.supply(&next).await;
     world.promoted(&next).await;
     world.grant(Some(&namespace), &listed).await;
