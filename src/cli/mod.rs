@@ -62,6 +62,16 @@ impl From<ClusterArgs> for Access {
     }
 }
 
+/// How an answer looks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+}
+
 /// Exit code for "could not look": bad arguments, no cluster, an unreadable file.
 pub const COULD_NOT_LOOK: u8 = 2;
 

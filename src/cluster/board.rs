@@ -13,6 +13,7 @@ use futures::StreamExt;
 use kube::{
     Api, Client, Resource,
     api::ListParams,
+    core::{ApiResource, DynamicResourceScope, NamespaceResourceScope},
     runtime::{WatchStreamExt, watcher},
 };
 use serde::de::DeserializeOwned;
@@ -53,6 +54,28 @@ pub(in crate::cluster) trait Kind: 'static {
     fn apis(client: &Client, scope: Option<&str>) -> Vec<Api<Self::Object>>;
     /// The facts of one.
     fn plain(object: &Self::Object) -> Self::Plain;
+}
+
+/// The API of a resource in a scope.
+pub(in crate::cluster) fn scoped<K>(client: &Client, scope: Option<&str>, resource: &ApiResource) -> Api<K>
+where
+    K: Resource<DynamicType = ApiResource, Scope = DynamicResourceScope>,
+{
+    match scope {
+        None => Api::all_with(client.clone(), resource),
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
+    }
+}
+
+/// The API of a resource of Kubernetes' own in a scope.
+pub(in crate::cluster) fn core<K>(client: &Client, scope: Option<&str>) -> Vec<Api<K>>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    vec![match scope {
+        None => Api::all(client.clone()),
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+    }]
 }
 
 /// What is known of a kind in one scope.

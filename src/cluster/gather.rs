@@ -89,7 +89,11 @@ pub struct Others {
 pub fn gather(object: &GatewayCertificate, others: Others, eyes: &Eyes, settings: &Settings) -> Observed {
     let name = name_of(object);
     let mut facts = facts_of(object, name.clone(), wants(object));
-    let domain = find_domain(&mut facts, eyes);
+    // An object that may not have what it asks for has no call made for it (law 9).
+    let (mut domain, mindful) = (Domain::Known, !accepts(&facts, settings));
+    if !mindful {
+        domain = find_domain(&mut facts, eyes);
+    }
     let (namespaces, copies) = look_at_copies(&facts, eyes, settings);
     let wants = &facts.wants;
     let (gateway, accepted) = (wants.gateway_secret.clone(), accepts(&facts, settings));
@@ -124,7 +128,9 @@ pub fn gather(object: &GatewayCertificate, others: Others, eyes: &Eyes, settings
     let gardener = match accepted || facts.deleting {
         true => Gardener { domain, ..eyes.gardener.look(&facts) },
         false => {
-            eyes.gardener.forget(&name);
+            if mindful {
+                eyes.gardener.forget(&name);
+            }
             Gardener { domain, ..Gardener::default() }
         }
     };
@@ -154,7 +160,6 @@ pub fn gather(object: &GatewayCertificate, others: Others, eyes: &Eyes, settings
 
 /// In Gardener mode a domain that the spec leaves out is the cluster's to tell.
 fn find_domain(object: &mut Object, eyes: &Eyes) -> Domain {
-    object.wants.domain_given = object.wants.domain.is_some();
     if object.wants.domain_given || object.wants.gardener.is_none() || object.deleting {
         return Domain::Known;
     }

@@ -7,8 +7,7 @@ use super::{
     choice::{Candidates, Choice, is_ours, same_pair},
     client_ca,
     farewell::farewell,
-    gardener,
-    gateway_object::{self, Gateways},
+    gardener, gateway_object,
     observed::{Leftover, Observed, Settings, Slot, Source, Stored, Undo},
     plan::{Action, Entry, Pace, Plan, Write},
     reason::Reason,
@@ -220,20 +219,10 @@ fn context<'a>(observed: &'a Observed, now: DateTime<Utc>, settings: &Settings, 
         warn: &wants.warn,
         ignore: &wants.ignore,
         expires_soon: settings.expires_soon,
-        cipher_suites: suites(observed),
+        // As far as they are known: a key that none of them is for is a finding.
+        cipher_suites: gateway_object::suites(observed).next().map(|(_, suites)| suites).unwrap_or_default(),
         ..Context::new(now)
     }
-}
-
-/// The TLS 1.2 cipher suites of the gateway, as far as they are known: a key that none of them is for is a finding.
-fn suites(observed: &Observed) -> &[String] {
-    let (Gateways::Known(all) | Gateways::Refused(all, ..)) = &observed.gateways else { return &[] };
-    let secret = &observed.object.wants.gateway_secret;
-    let servers = all
-        .iter()
-        .flat_map(|object| object.gateway.servers.iter().filter(move |server| object.hands_out(server, secret)));
-    let lists = servers.filter_map(|server| server.tls.as_ref()).filter(|tls| tls.min_version != "TLSV1_3");
-    lists.map(|tls| tls.suites.as_slice()).find(|suites| !suites.is_empty()).unwrap_or_default()
 }
 
 /// What Gardener mode needs written beside the Certificate itself: a finalizer, so that what was requested goes with the
@@ -246,7 +235,7 @@ fn gardener_actions(observed: &Observed, stance: &Stance, request: &gardener::De
     if requests && *stance == Stance::Manage && !object.finalizer && observed.failure.is_none() {
         actions.push(Action::AddFinalizer(object.version.clone()));
     }
-    if let Some(base) = observed.orphan.clone().filter(|_| request.orphan && observed.failure.is_none()) {
+    if let Some(base) = gardener::orphan(observed).filter(|_| request.orphan && observed.failure.is_none()) {
         actions.push(Action::DeleteSecret { target: object.name.staging(), base });
     }
     actions

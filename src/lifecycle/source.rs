@@ -56,8 +56,12 @@ impl Report<'_> {
         if judged.is_refused() && self.choice != Choice::Source {
             let message = format!(
                 "{place}: no gateway pod took up fingerprint {}, though it was nudged, so the last good pair went back; it is not \
-                 tried again until this Secret or the Gateway changes: supply another pair",
-                judged.facts.leaf().map(|leaf| leaf.fingerprint.to_string()).unwrap_or_default()
+                 tried again until this Secret or the Gateway changes: {}",
+                judged.facts.leaf().map(|leaf| leaf.fingerprint.to_string()).unwrap_or_default(),
+                match gardener {
+                    true => format!("have another issued (certkeeper renew {})", self.observed.object.name.name),
+                    false => "supply another pair".to_owned(),
+                }
             );
             return condition(False, Reason::RefusedByGateway, message);
         }

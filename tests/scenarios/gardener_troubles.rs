@@ -22,7 +22,7 @@ three_ways!(
     a_certificate_of_somebody_else_is_not_taken,
     what_a_person_changes_in_our_certificate_is_put_right_three_times,
     the_certificate_and_its_secret_go_with_the_object,
-    from_gardener_to_byo_and_back_without_an_unserved_moment,
+    from_gardener_to_byo_and_back_what_is_served_stays_until_the_other_has_passed,
     a_key_that_the_gateways_suites_are_not_for_is_not_asked_for,
     somebody_elses_gateway_secret_is_observed_and_a_stalled_certificate_touched_where_that_is_granted,
     two_replicas_ask_and_touch_once,
@@ -131,7 +131,7 @@ async fn the_certificate_and_its_secret_go_with_the_object(shoot: Shoot) {
     shoot.world.gone(&shoot.world.mesh, "gw-certs-last-good").await;
 }
 
-async fn from_gardener_to_byo_and_back_without_an_unserved_moment(shoot: Shoot) {
+async fn from_gardener_to_byo_and_back_what_is_served_stays_until_the_other_has_passed(shoot: Shoot) {
     let _keeper = shoot.served(json!({})).await;
     let issued = shoot.stored().await.expect("a leaf");
     let byo = json!({"spec": {"gardener": null, "byo": {"secretRef": {"name": "supplied"}}}});
@@ -201,11 +201,28 @@ async fn somebody_elses_gateway_secret_is_observed_and_a_stalled_certificate_tou
     shoot.world.eventually("it is issued anew", again).await;
     shoot.world.condition("x", "Ready", "True", "Ready").await;
     assert_eq!((shoot.told("Touched").await, shoot.told("RenewalRequested").await), (1, 0));
-    // The other controller goes on writing what it wrote.
+    // The others go on writing: what they do is reported, and nothing is written but the status.
     for _ in 0..3 {
-        shoot.request_by_hand("theirs", "kyma", (&mesh, "gw-certs"), json!({})).await;
+        let before = shoot.stored().await.expect("a leaf");
+        let now = shoot.world.clock.now() + chrono::Duration::seconds(2);
+        let later = || async { (shoot.world.clock.now() > now).then_some(()) };
+        shoot.world.eventually("what was issued is older", later).await;
+        let now = now.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+        shoot.request_by_hand("theirs", "kyma", (&mesh, "gw-certs"), json!({"ensureRenewedAfter": now})).await;
+        shoot.renewed(&before).await;
     }
     shoot.world.is_silent().await;
+    shoot.world.condition("x", "Ready", "True", "Ready").await;
+    let secret = shoot.world.gateway_secret().await.expect("there");
+    assert!(
+        secret
+            .managed_fields()
+            .iter()
+            .all(|entry| { !entry.manager.as_deref().is_some_and(|manager| manager.starts_with("certkeeper")) })
+    );
+    let certificate = shoot.certificates().get("theirs").await.expect("there");
+    let touched = certificate.annotations().get("certs.kyma-project.io/pushed").cloned().unwrap_or_default();
+    assert_eq!(touched.matches('@').count(), 1, "{touched}");
 }
 
 async fn two_replicas_ask_and_touch_once(shoot: Shoot) {
@@ -224,6 +241,7 @@ async fn two_replicas_ask_and_touch_once(shoot: Shoot) {
 
 async fn killed_after_any_write_it_asks_once_and_converges(shoot: Shoot) {
     shoot.ask(json!({})).await;
+    let mut deaths = 0;
     for fatal in 0.. {
         let (client, _, dead) = crate::crash::mortal(&shoot.world, fatal, true);
         let keeper = shoot.world.keeper_with(shoot.world.settings(), client);
@@ -240,7 +258,9 @@ async fn killed_after_any_write_it_asks_once_and_converges(shoot: Shoot) {
         if !died {
             break;
         }
+        deaths += 1;
     }
+    assert!(deaths >= 3, "it died {deaths} times only");
     let marks = shoot.certificate().await.expect("there").annotations().get("certs.kyma-project.io/pushed").cloned();
     assert_eq!(marks, None, "nothing was late");
     for reason in ["Requested", "Issued", "Promoted", "Served"] {
@@ -260,10 +280,10 @@ async fn certificates_that_gardener_forgets_to_renew_are_renewed_all_the_same(wo
     let _keeper = shoot.served(json!({"duration": "150s"})).await;
     let mut stored = shoot.stored().await.expect("a leaf");
     for _ in 0..if quick { 10 } else { 1 } {
-        stored = shoot.renewed(&stored).await;
         let held = shoot.world.status("x").await.certificate.expect("a certificate");
         let end = chrono::DateTime::parse_from_rfc3339(&held.not_after).expect("a time");
-        assert!(end > shoot.world.clock.now(), "never past its end");
+        stored = shoot.renewed(&stored).await;
+        assert!(shoot.world.clock.now() < end, "the one before was served past its end, {end}");
     }
     assert!(shoot.told("Touched").await > 0);
     assert_eq!(shoot.told("RenewalRequested").await, 0, "touching is enough");
@@ -302,6 +322,58 @@ async fn a_revoked_certificate_is_replaced_and_never_brought_back(world: World) 
     let kept = shoot.world.secrets(&shoot.world.mesh).get("gw-certs-last-good").await.expect("kept");
     assert_eq!(fingerprint(&kept), Some(after.clone()));
     assert_eq!(shoot.world.status("x").await.issuance.expect("issued").revoked, [before]);
+}
+
+/// In memory alone: it takes as long as a certificate lives.
+#[tokio::test(start_paused = true)]
+async fn somebody_elses_late_certificate_is_told_of_where_touching_it_is_not_granted() {
+    let mut shoot = Shoot::forgetful(World::in_memory().await).await.patient(240);
+    let mesh = shoot.world.mesh.clone();
+    shoot.request_by_hand("theirs", "kyma", (&mesh, "gw-certs"), json!({"duration": "2m30s"})).await;
+    shoot.world.eventually("it is issued", || async { shoot.stored().await }).await;
+    shoot.freeze();
+    shoot.world.ask(json!({"byo": null, "gardener": {"certificateRef": {"name": "theirs"}}})).await;
+    let _keeper = shoot.world.keeper();
+    shoot.world.condition("x", "Issued", "True", "Issued").await;
+    let message = shoot.world.condition("x", "Issued", "False", "RenewalOverdue").await;
+    assert!(message.contains("nothing was tried") && message.contains("--allow-heal"), "{message}");
+    let certificate = shoot.certificates().get("theirs").await.expect("there");
+    assert!(certificate.annotations().keys().all(|key| !key.starts_with("certs.kyma-project.io")));
+}
+
+/// People may name what was issued as their own: then it is theirs.
+#[tokio::test(start_paused = true)]
+async fn a_staging_secret_that_people_name_as_their_source_is_not_deleted() {
+    let shoot = Shoot::in_memory().await;
+    let _keeper = shoot.served(json!({})).await;
+    let before = shoot.stored().await;
+    let byo = json!({"spec": {"gardener": null, "byo": {"secretRef": {"name": "x-staging"}}}});
+    shoot.world.patch_object("x", byo).await;
+    let gone = || async { shoot.certificate().await.is_none().then_some(()) };
+    shoot.world.eventually("nothing is requested any more", gone).await;
+    shoot.world.is_silent().await;
+    assert!(shoot.staging().await.is_some());
+    assert_eq!(shoot.stored().await, before);
+    shoot.world.objects().delete("x", &DeleteParams::default()).await.expect("deleted");
+    let gone = || async { shoot.world.objects().get_opt("x").await.expect("readable").is_none().then_some(()) };
+    shoot.world.eventually("the object is gone", gone).await;
+    assert!(shoot.staging().await.is_some());
+}
+
+/// Without a grant for its Secret, no call is made for it: not even for the cluster's domain (law 9).
+#[tokio::test(start_paused = true)]
+async fn an_object_that_is_not_permitted_has_no_call_made_for_it() {
+    let world = World::in_memory().await;
+    world.ask(json!({"byo": null, "domain": null})).await;
+    let settings = Settings { allow: vec!["elsewhere/gw-certs".to_owned()], ..world.settings() };
+    let _keeper = world.keeper_with(settings, world.client.clone());
+    world.condition("x", "Accepted", "False", "NotPermitted").await;
+    world.is_silent().await;
+    let server = world.server.as_ref().expect("the one in memory");
+    let asked: Vec<String> = server.requests().iter().map(|request| request.info.resource.clone()).collect();
+    for resource in ["configmaps", "certificates"] {
+        assert!(!asked.iter().any(|one| one == resource), "{resource} were asked for: {asked:?}");
+    }
 }
 
 /// What only an API server of one's own can have: definitions that come and go, and the cluster's own ConfigMap.
@@ -352,6 +424,9 @@ mod in_memory {
         let message = world.condition("x", "Accepted", "False", "InvalidSpec").await;
         assert!(message.contains("at most 63 in a label"), "{message}");
         assert_eq!(shoot.stored().await, Some(after));
+        shoot_info(world, json!({"domain": pki::DOMAIN})).await;
+        world.condition("x", "Ready", "True", "Ready").await;
+        assert_eq!(world.status("x").await.certificate.expect("one").dns_names, [pki::WILDCARD, pki::DOMAIN]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -204,16 +204,22 @@ async fn a_stuck_gateway_is_freed_by_one_nudge(world: World) {
     assert_eq!(count(&world, "Nudged").await, 1);
 }
 
-async fn one_stale_pod_after_the_other_is_evicted_where_the_spec_allows_it(world: World) {
+/// Three pods, two of them deaf to the pair that is supplied last; restarts are allowed.
+async fn two_of_three_are_deaf(world: World) -> (World, VirtualMesh, Keeper, Pair) {
     let (world, mesh) = world.with_gateway(&["a", "b", "c"]).await;
     let ca = Ca::new();
     let reload = json!({"reload": {"deadline": "5s", "upTo": "Restart"}});
-    let _keeper = serving(&world, &ca.issue(&[pki::WILDCARD]), gateway(&world, reload)).await;
+    let keeper = serving(&world, &ca.issue(&[pki::WILDCARD]), gateway(&world, reload)).await;
     for pod in ["b", "c"] {
         mesh.set_vice(pod, Some(Vice::Deaf)).await;
     }
     let next = ca.issue(&[pki::WILDCARD]);
     world.supply(&next).await;
+    (world, mesh, keeper, next)
+}
+
+async fn one_stale_pod_after_the_other_is_evicted_where_the_spec_allows_it(world: World) {
+    let (world, mesh, _keeper, next) = two_of_three_are_deaf(world).await;
     told(&world, "Evicted").await;
     assert!(mesh.serves("c").await.is_some(), "one at a time");
     world
@@ -231,15 +237,7 @@ async fn one_stale_pod_after_the_other_is_evicted_where_the_spec_allows_it(world
 /// In memory alone: nothing is what is waited for.
 #[tokio::test(start_paused = true)]
 async fn a_successor_that_answers_nobody_ends_the_evictions() {
-    let (world, mesh) = World::in_memory().await.with_gateway(&["a", "b", "c"]).await;
-    let ca = Ca::new();
-    let reload = json!({"reload": {"deadline": "5s", "upTo": "Restart"}});
-    let _keeper = serving(&world, &ca.issue(&[pki::WILDCARD]), gateway(&world, reload)).await;
-    for pod in ["b", "c"] {
-        mesh.set_vice(pod, Some(Vice::Deaf)).await;
-    }
-    let next = ca.issue(&[pki::WILDCARD]);
-    world.supply(&next).await;
+    let (world, mesh, _keeper, next) = two_of_three_are_deaf(World::in_memory().await).await;
     let taken = || async { (mesh.serves("a").await? == next.fingerprint()).then_some(()) };
     world.eventually("one pod takes it up", taken).await;
     // Who starts from now on is ready and resets every connection.

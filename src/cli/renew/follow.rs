@@ -13,14 +13,14 @@ use kube::{
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 
 use super::{
-    Output, denied,
+    denied,
     journal::Journal,
     pretty,
     steps::{self, Ask, Step},
 };
 use crate::{
     api::{GatewayCertificate, GatewayCertificateStatus},
-    cli::{answer::visible, complain, say},
+    cli::{Output, answer::visible, complain, say},
     cluster::{gather::name_of, secrets::words},
     lifecycle::ObjectName,
 };

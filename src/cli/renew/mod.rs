@@ -18,7 +18,7 @@ use self::{
     journal::Journal,
     steps::Ask,
 };
-use super::ClusterArgs;
+use super::{ClusterArgs, Output};
 use crate::{
     api::{self, GatewayCertificate},
     cli::answer::time,
@@ -35,16 +35,6 @@ use crate::{
 const MANAGER: &str = "certkeeper-cli";
 /// How often the annotation is tried again when the object changed in between.
 const RETRIES: usize = 5;
-
-/// How the answer looks.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-enum Output {
-    /// For people.
-    #[default]
-    Table,
-    /// For programs: one object, at the end.
-    Json,
-}
 
 /// Arguments of `certkeeper renew`.
 #[derive(Debug, clap::Args)]

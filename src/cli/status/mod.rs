@@ -8,21 +8,11 @@ use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets::UT
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
-use super::ClusterArgs;
+use super::{ClusterArgs, Output};
 use crate::{
     api::GatewayCertificate,
     cluster::{client::connect, error::bounded, gather::name_of},
 };
-
-/// How the answer looks.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-enum Output {
-    /// For people.
-    #[default]
-    Table,
-    /// For programs.
-    Json,
-}
 
 /// Arguments of `certkeeper status`.
 #[derive(Debug, clap::Args)]

@@ -14,17 +14,13 @@ use crate::{
         ShootInfo,
         gardener::{Certificate, GROUP, VERSION},
     },
-    cluster::board::Kind,
+    cluster::board::{Kind, core, scoped},
     lifecycle::gardener,
 };
 
 /// The API of Certificates.
 pub(super) fn certificates(client: &Client, namespace: Option<&str>) -> Api<Certificate> {
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(GROUP, VERSION, "Certificate"));
-    match namespace {
-        None => Api::all_with(client.clone(), &resource),
-        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
-    }
+    scoped(client, namespace, &ApiResource::from_gvk(&GroupVersionKind::gvk(GROUP, VERSION, "Certificate")))
 }
 
 /// Gardener's Certificates.
@@ -58,10 +54,7 @@ impl Kind for ShootInfos {
     const NAME: Option<&'static str> = Some(crate::api::SHOOT_INFO_NAME);
 
     fn apis(client: &Client, scope: Option<&str>) -> Vec<Api<ConfigMap>> {
-        vec![match scope {
-            None => Api::all(client.clone()),
-            Some(namespace) => Api::namespaced(client.clone(), namespace),
-        }]
+        core(client, scope)
     }
 
     fn plain(object: &ConfigMap) -> ShootInfo {

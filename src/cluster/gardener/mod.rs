@@ -22,6 +22,9 @@ use crate::{
 pub(super) use facts::time;
 pub use write::{look, write};
 
+/// More than a domain may have (RFC 1035 2.3.4).
+const LONGEST_DOMAIN: usize = 300;
+
 /// The watches. Cloning shares them.
 #[derive(Clone)]
 pub struct GardenerStore {
@@ -56,7 +59,10 @@ impl GardenerStore {
         };
         let name = ObjectName::new(SHOOT_INFO_NAMESPACE, SHOOT_INFO_NAME);
         let Some(info) = known.get(&name) else { return Err(Domain::Missing(format!("{place} does not exist"))) };
-        let domain = info.domain.as_deref().map(|domain| domain.trim().trim_end_matches('.').to_ascii_lowercase());
+        let plain = |domain: &str| domain.trim().trim_end_matches('.').to_ascii_lowercase();
+        // One that is too long is refused, and need not be repeated whole.
+        let domain =
+            info.domain.as_deref().map(|domain| plain(&domain.chars().take(LONGEST_DOMAIN).collect::<String>()));
         domain.filter(|domain| !domain.is_empty()).ok_or_else(|| Domain::Missing(format!("{place} has no key domain")))
     }
 

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::{
     api::{ENVOY_FILTER_VERSION, GATEWAY_VERSIONS, ISTIO_GROUP, IstioEnvoyFilter, IstioGateway},
     cluster::{
-        board::Kind,
+        board::{Kind, core, scoped},
         gateway_object::object_facts,
         gateways::{plain_gateway, plain_pod, plain_service},
         gather::from_api,
@@ -45,11 +45,7 @@ impl Kind for Gateways {
     fn apis(client: &Client, scope: Option<&str>) -> Vec<Api<IstioGateway>> {
         let api = |version| {
             let kind = GroupVersionKind::gvk(ISTIO_GROUP, version, "Gateway");
-            let resource = ApiResource::from_gvk_with_plural(&kind, "gateways");
-            match scope {
-                None => Api::all_with(client.clone(), &resource),
-                Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
-            }
+            scoped(client, scope, &ApiResource::from_gvk_with_plural(&kind, "gateways"))
         };
         GATEWAY_VERSIONS.into_iter().map(api).collect()
     }
@@ -139,11 +135,7 @@ impl Kind for EnvoyFilters {
 
     fn apis(client: &Client, scope: Option<&str>) -> Vec<Api<IstioEnvoyFilter>> {
         let kind = GroupVersionKind::gvk(ISTIO_GROUP, ENVOY_FILTER_VERSION, "EnvoyFilter");
-        let resource = ApiResource::from_gvk(&kind);
-        vec![match scope {
-            None => Api::all_with(client.clone(), &resource),
-            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
-        }]
+        vec![scoped(client, scope, &ApiResource::from_gvk(&kind))]
     }
 
     fn plain(object: &IstioEnvoyFilter) -> FilterFacts {
@@ -179,16 +171,6 @@ fn names_proxy_protocol(value: &Value, depth: usize) -> bool {
         Value::Object(all) if depth > 0 => all.values().any(|one| names_proxy_protocol(one, depth - 1)),
         _ => false,
     }
-}
-
-fn core<K>(client: &Client, scope: Option<&str>) -> Vec<Api<K>>
-where
-    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
-{
-    vec![match scope {
-        None => Api::all(client.clone()),
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-    }]
 }
 
 fn created(object: &impl Resource) -> DateTime<Utc> {

@@ -1,8 +1,11 @@
 //! What was requested goes with the object that it was requested for. Gardener deletes no Secret with its Certificate
 //! (FACTS, "Measured here"), so that it is deleted here.
 
-use super::{CertificateWrite, Sight, plan::belongs};
-use crate::lifecycle::observed::{ObjectName, Observed, Version};
+use super::{
+    CertificateWrite, Sight,
+    plan::{belongs, orphan},
+};
+use crate::lifecycle::observed::{Observed, Version};
 
 /// What is left to be done.
 #[derive(Debug)]
@@ -20,16 +23,15 @@ pub(in crate::lifecycle) enum Farewell {
 /// Decides what is next.
 pub(in crate::lifecycle) fn farewell(observed: &Observed) -> Farewell {
     let object = &observed.object;
-    let ours = object.wants.gardener.as_ref().is_some_and(|wants| !wants.watched);
-    if !ours && object.previous.issuance.is_none() {
+    let requests = object.wants.gardener.as_ref().is_some_and(|wants| !wants.watched);
+    let requested = object.previous.issuance.as_ref().is_some_and(|issuance| issuance.requested.is_some());
+    if !requests && !requested {
         return Farewell::Nothing;
     }
-    let named = object.previous.issuance.as_ref().map(|issuance| issuance.certificate.clone());
-    let name = named.unwrap_or_else(|| object.name.name.clone());
     match &observed.gardener.certificate {
         Sight::Pending => return Farewell::Wait,
         Sight::Present(certificate) if belongs(observed, certificate) => {
-            let target = ObjectName::new(&object.name.namespace, name);
+            let target = object.name.clone();
             return match certificate.deleting || observed.gardener.failure.is_some() {
                 true => Farewell::Wait,
                 false => Farewell::Certificate(Box::new(CertificateWrite::Delete {
@@ -38,9 +40,9 @@ pub(in crate::lifecycle) fn farewell(observed: &Observed) -> Farewell {
                 })),
             };
         }
-        // Somebody else's stays, and so does the Secret that it may have filled.
-        Sight::Present(_) => return Farewell::Nothing,
-        Sight::NotLookedAt | Sight::Denied(_) | Sight::NotInstalled | Sight::Absent => {}
+        // Somebody else's stays, and so does the Secret that it may have filled; so does one that may be filled again.
+        Sight::Present(_) | Sight::Denied(_) | Sight::NotLookedAt => return Farewell::Nothing,
+        Sight::NotInstalled | Sight::Absent => {}
     }
-    observed.orphan.clone().map_or(Farewell::Nothing, Farewell::Secret)
+    orphan(observed).map_or(Farewell::Nothing, Farewell::Secret)
 }

@@ -61,13 +61,14 @@ impl Expected {
 
     /// What is left from the day of the renewal to the end is divided by four: there is time for each step and for a
     /// person, whether that is a month or a minute.
-    fn renewal(due: DateTime<Utc>, end: DateTime<Utc>) -> Self {
+    pub(super) fn renewal(due: DateTime<Utc>, end: DateTime<Utc>) -> Self {
         let step = ((end - due) / 4).clamp(Duration::seconds(5), Duration::minutes(30));
         Self { what: What::Renewal, due, patience: step, step, period: step * 12 }
     }
 
-    /// Where the ladder stands. `watched`: the Certificate is somebody else's, and may only be touched.
-    pub(super) fn climb(&self, pushes: &[Push], watched: bool, now: DateTime<Utc>) -> Climb {
+    /// Where the ladder stands. `allowed`: the steps that may be made, in their order; with none of them, what is late is
+    /// at its end at once.
+    pub(super) fn climb(&self, pushes: &[Push], allowed: &[Step], now: DateTime<Utc>) -> Climb {
         let wait = |until: DateTime<Utc>| Climb { wake_at: Some(until), ..Climb::default() };
         if now < self.due + self.patience {
             return wait(self.due + self.patience);
@@ -77,9 +78,9 @@ impl Expected {
             pushes.iter().filter(recent).map(|push| push.at).max()
         };
         let mut first = None;
-        for step in [Step::Touch, Step::Renew].into_iter().take(if watched { 1 } else { 2 }) {
-            match made(step) {
-                None => return Climb { push: Some(step), ..Climb::default() },
+        for step in allowed {
+            match made(*step) {
+                None => return Climb { push: Some(*step), ..Climb::default() },
                 Some(at) if now < at + self.step => return wait(at + self.step),
                 Some(at) => first = first.min(Some(at)).or(Some(at)),
             }

@@ -11,6 +11,8 @@ mod ladder;
 mod plan;
 mod request;
 mod telling;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeSet, fmt};
 
@@ -19,7 +21,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use super::observed::{FailureKind, ObjectName, Undo, Version};
 
 pub(super) use farewell::{Farewell, farewell};
-pub(super) use plan::{Decision, decide, is_pending};
+pub(super) use plan::{Decision, decide, is_pending, orphan};
 pub(super) use request::{accept, names};
 pub(super) use telling::is_trouble;
 

@@ -11,7 +11,7 @@ use crate::{
     certificate::Facts,
     lifecycle::{
         choice::{is_ours, same_pair},
-        observed::{Observed, Policy, Settings, Source, Stored, Supply, Undo},
+        observed::{Observed, Policy, Settings, Source, Stored, Supply, Undo, Version},
         plan::{Condition, Entry},
         reason::Reason,
         stance::{Stance, undone_too_often},
@@ -81,11 +81,11 @@ pub(in crate::lifecycle) fn decide(
     let expected = certificate.filter(|certificate| !certificate.deleting).zip(asked).map(|(certificate, asked)| {
         let found = issued.map(|issued| (issued.facts, issued.satisfied));
         let expected = ladder::expected(certificate, found, asked, now);
-        (expected, expected.climb(&certificate.pushes, wants.watched, now))
+        (expected, expected.climb(&certificate.pushes, allowed(observed, wants, settings), now))
     });
     let obstacle = obstacle(observed, wants, stance, certificate);
     let standing = Standing { observed, wants, certificate, issued, obstacle, expected };
-    let (write, wake_at) = write(&standing, now, settings);
+    let (write, wake_at) = write(&standing, now);
     let issuance = remembered(&standing);
     Decision {
         write,
@@ -106,6 +106,19 @@ pub(in crate::lifecycle) fn is_pending(observed: &Observed) -> bool {
         matches!(observed.gardener.certificate, Sight::Pending)
             || (!wants.watched && observed.gardener.domain == Domain::Pending)
     })
+}
+
+/// The steps of the ladder that may be made: somebody else's Certificate is touched at most, and only where the operator
+/// and the object say so.
+fn allowed(observed: &Observed, wants: &GardenerWants, settings: &Settings) -> &'static [Step] {
+    let spec = &observed.object.wants;
+    match wants.watched {
+        false => &[Step::Touch, Step::Renew],
+        true if !spec.suspend && spec.policy != Policy::Observe && settings.permits_heal(&wants.certificate) => {
+            &[Step::Touch]
+        }
+        true => &[],
+    }
 }
 
 /// Since when what is asked for now is asked for.
@@ -208,21 +221,16 @@ fn taken(observed: &Observed, certificate: &Certificate, name: &str) -> Option<(
     })
 }
 
-fn write(
-    standing: &Standing<'_>,
-    now: DateTime<Utc>,
-    settings: &Settings,
-) -> (Option<CertificateWrite>, Option<DateTime<Utc>>) {
+fn write(standing: &Standing<'_>, now: DateTime<Utc>) -> (Option<CertificateWrite>, Option<DateTime<Utc>>) {
     let Standing { observed, wants, certificate, .. } = standing;
-    let domain = observed.object.wants.domain.as_deref();
-    let (None, None, Some(domain)) = (&standing.obstacle, &observed.gardener.failure, domain.or(Some(""))) else {
+    if standing.obstacle.is_some() || observed.gardener.failure.is_some() {
         return (None, standing.expected.and_then(|(_, climb)| climb.wake_at));
-    };
-    if wants.watched {
-        let spec = &observed.object.wants;
-        let may = !spec.suspend && spec.policy != Policy::Observe && settings.permits_heal(&wants.certificate);
-        return pushed(standing, now, may);
     }
+    if wants.watched {
+        return pushed(standing, now);
+    }
+    // Without one there is an obstacle.
+    let Some(domain) = observed.object.wants.domain.as_deref() else { return (None, None) };
     let desired = request::desired(domain, wants);
     match certificate {
         None if matches!(observed.gardener.certificate, Sight::Absent) => {
@@ -232,13 +240,16 @@ fn write(
         // What it was made for is gone; another is asked for once it is gone, too.
         Some(certificate) if certificate.deleting => (None, None),
         Some(certificate) if request::differs(&desired, certificate) => {
-            let by = certificate.last_writer.as_ref().map(|undo| Undo { at: now, ..undo.clone() });
+            // Who wrote before we last did undid nothing.
+            let since = certificate.requested.unwrap_or(certificate.created);
+            let by = certificate.last_writer.iter().filter(|undo| undo.at >= since);
+            let by = by.map(|undo| Undo { at: now, ..undo.clone() });
             let mut undone = certificate.undone.clone();
             undone.extend(by);
             let from = undone.len().saturating_sub(3);
             (Some(requested(wants, Some(certificate), desired, undone.split_off(from), now)), None)
         }
-        Some(_) => pushed(standing, now, true),
+        Some(_) => pushed(standing, now),
     }
 }
 
@@ -260,14 +271,14 @@ fn requested(
 }
 
 /// The push that is due.
-fn pushed(standing: &Standing<'_>, now: DateTime<Utc>, may: bool) -> (Option<CertificateWrite>, Option<DateTime<Utc>>) {
+fn pushed(standing: &Standing<'_>, now: DateTime<Utc>) -> (Option<CertificateWrite>, Option<DateTime<Utc>>) {
     let (Some(certificate), Some((_, climb))) = (standing.certificate, standing.expected) else { return (None, None) };
     let person = asked_by_a_person(standing, certificate);
     let asked = person.filter(|at| *at <= now).map(|at| (Step::Renew, at));
     let asked_at = person.filter(|at| *at > now);
     let step = asked.or_else(|| revoked(standing, certificate, now)).or(climb.push.map(|step| (step, now)));
     let wake_at = [climb.wake_at, asked_at].into_iter().flatten().min();
-    let Some((step, at)) = step.filter(|_| may) else { return (None, wake_at) };
+    let Some((step, at)) = step else { return (None, wake_at) };
     let mut pushes = certificate.pushes.clone();
     pushes.push(Push { step, at: now });
     let from = pushes.len().saturating_sub(REMEMBERED);
@@ -329,6 +340,10 @@ pub(super) fn is_exhausted(standing: &Standing<'_>) -> Option<What> {
 fn retire(observed: &Observed, stance: &Stance) -> Decision {
     let Some(issuance) = observed.object.previous.issuance.clone() else { return Decision::default() };
     let keep = || Decision { issuance: Some(issuance.clone()), ..Decision::default() };
+    if issuance.requested.is_none() {
+        // Only watched over, or never written: nothing of it is ours.
+        return Decision::default();
+    }
     let supplied = match &observed.source {
         Source::Present(supply) => supply.facts.pair(),
         _ => None,
@@ -346,10 +361,18 @@ fn retire(observed: &Observed, stance: &Stance) -> Decision {
             let write = CertificateWrite::Delete { target, base: certificate.version.clone() };
             Decision { write: Some(write), ..keep() }
         }
-        Sight::Absent | Sight::NotInstalled if observed.orphan.is_some() => Decision { orphan: true, ..keep() },
+        Sight::Absent | Sight::NotInstalled if orphan(observed).is_some() => Decision { orphan: true, ..keep() },
         Sight::Absent | Sight::NotInstalled => Decision::default(),
         Sight::NotLookedAt | Sight::Pending | Sight::Denied(_) => keep(),
     }
+}
+
+/// The Secret that Gardener filled and that nobody needs any more. One that people have named as their own source since
+/// is theirs.
+pub(in crate::lifecycle) fn orphan(observed: &Observed) -> Option<Version> {
+    let object = &observed.object;
+    let supplied = object.wants.gardener.is_none() && object.wants.source.as_ref() == Some(&object.name.staging());
+    observed.orphan.clone().filter(|_| !supplied)
 }
 
 /// It bears our mark.

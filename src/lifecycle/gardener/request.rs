@@ -4,7 +4,7 @@ use super::{Certificate, GardenerWants, Request};
 use crate::{
     certificate::dns_name_fault,
     lifecycle::{
-        gateway_object::{GatewayObject, Gateways, desired as gateway_policy},
+        gateway_object::{desired as gateway_policy, suites},
         observed::{Observed, Wants},
         reason::Reason,
     },
@@ -86,17 +86,6 @@ pub(super) fn unfit_key(observed: &Observed, gardener: &GardenerWants) -> Option
     if wants.gateway_object.manage {
         return lacks(&gateway_policy(wants, &[]).suites).then(|| refused("the Gateway as spec.gateway.policy has it"));
     }
-    let (Gateways::Known(all) | Gateways::Refused(all, ..)) = &observed.gateways else { return None };
-    let hit = all.iter().find(|gateway| suites(observed, gateway).any(lacks))?;
-    Some(refused(&format!("Gateway {}", hit.gateway.name)))
-}
-
-/// The suites of the servers of a Gateway that hand out the Secret.
-pub(in crate::lifecycle) fn suites<'a>(
-    observed: &'a Observed,
-    object: &'a GatewayObject,
-) -> impl Iterator<Item = &'a [String]> {
-    let secret = &observed.object.wants.gateway_secret;
-    let servers = object.gateway.servers.iter().filter(move |server| object.hands_out(server, secret));
-    servers.filter_map(|server| Some(server.tls.as_ref()?.suites.as_slice()))
+    let (gateway, _) = suites(observed).find(|(_, suites)| lacks(suites))?;
+    Some(refused(&format!("Gateway {gateway}")))
 }

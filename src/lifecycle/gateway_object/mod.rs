@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use super::{
-    observed::{FailureKind, ObjectName, Undo, Version},
+    observed::{FailureKind, ObjectName, Observed, Undo, Version},
     plan::Entry,
     serving::{Credential, Gateway, Server},
 };
@@ -98,6 +98,23 @@ impl GatewayObject {
         let credential = server.tls.as_ref().and_then(|tls| tls.credential.as_ref());
         credential.is_some_and(|name| Credential::of(name, namespace).secret() == Some(secret))
     }
+}
+
+/// The TLS 1.2 cipher suites of the servers that hand out the Secret, with their Gateways, as far as those name any and
+/// speak TLS 1.2.
+pub(super) fn suites(observed: &Observed) -> impl Iterator<Item = (&ObjectName, &[String])> {
+    let all: &[GatewayObject] = match &observed.gateways {
+        Gateways::Known(all) | Gateways::Refused(all, ..) => all,
+        Gateways::NotLookedAt | Gateways::Pending | Gateways::Denied(_) | Gateways::NotInstalled => &[],
+    };
+    let secret = &observed.object.wants.gateway_secret;
+    let servers = all.iter().flat_map(move |object| {
+        let handing = object.gateway.servers.iter().filter(move |server| object.hands_out(server, secret));
+        handing.map(|server| (&object.gateway.name, server))
+    });
+    let spoken = servers.filter_map(|(name, server)| Some((name, server.tls.as_ref()?)));
+    let spoken = spoken.filter(|(_, tls)| tls.min_version != "TLSV1_3" && !tls.suites.is_empty());
+    spoken.map(|(name, tls)| (name, tls.suites.as_slice()))
 }
 
 /// What an object tells of itself and of those who write it.
