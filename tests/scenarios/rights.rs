@@ -1,10 +1,16 @@
 //! The rules of docs/permissions.md are enough, and a missing one is named. On the real API server only: it is the one
 //! that decides.
 
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{
+    Api,
+    api::{Patch, PatchParams},
+};
 use serde_json::{Value, json};
 
 use crate::{
     pki::{self, Ca},
+    shoot::Shoot,
     world::{World, holds, normalised},
 };
 
@@ -282,4 +288,44 @@ async fn the_documented_rules_are_enough_to_manage_the_gateway_and_a_missing_one
             })
             .await;
     }
+}
+
+/// The blocks of rules under a heading of the page.
+fn under(heading: &str) -> Vec<Value> {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/permissions.md")).expect("the page");
+    let section = page.split("\n## ").find(|section| section.starts_with(heading)).expect("the heading");
+    let section = section.replace("[NAME", "[x");
+    let blocks = section.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().expect("an end"));
+    blocks.map(|block| serde_saphyr::from_str(block).expect("YAML")).collect()
+}
+
+#[tokio::test]
+async fn the_documented_rules_are_enough_for_gardener_mode_and_a_missing_one_is_named() {
+    let (home, mesh) = documented();
+    let Some((world, client)) = World::restricted("rights: gardener", home, mesh).await else { return };
+    let shoot = Shoot::virtually(world).await;
+    let (world, client) = (&shoot.world, client);
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "shoot-info"},
+        "data": {"domain": pki::DOMAIN}});
+    let maps: Api<ConfigMap> = Api::namespaced(world.client.clone(), "kube-system");
+    maps.patch("shoot-info", &PatchParams::apply("gardener").force(), &Patch::Apply(map)).await.expect("written");
+    let probe = json!({"secretRef": {"namespace": world.mesh, "name": "gw-certs"}, "probe": {"enabled": false}});
+    let request = shoot.request(json!({}));
+    world.ask(json!({"byo": null, "domain": null, "gardener": request, "gateway": probe})).await;
+    let keeper = world.keeper_with(world.settings(), client.clone());
+    let message = world.condition("x", "Issued", "False", "AccessDenied").await;
+    assert!(message.contains("grant the verbs get, list and watch on certificates.cert.gardener.cloud"), "{message}");
+    drop(keeper);
+    let [here, cluster] = under("In Gardener mode").try_into().expect("two blocks of rules");
+    world.grant_as("gardener", Some(&world.home), &here).await;
+    world.grant_as("domain", Some("kube-system"), &cluster).await;
+    let _keeper = world.keeper_with(world.settings(), client);
+    world.condition("x", "SecretCurrent", "True", "Current").await;
+    let before = shoot.stored().await.expect("a leaf");
+    shoot.renew().await;
+    shoot.changed(&before).await;
+    world.objects().delete("x", &Default::default()).await.expect("deleted");
+    let gone = || async { world.objects().get_opt("x").await.expect("readable").is_none().then_some(()) };
+    world.eventually("the object is gone", gone).await;
+    assert!(shoot.certificate().await.is_none() && shoot.staging().await.is_none());
 }
